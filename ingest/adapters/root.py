@@ -1,0 +1,127 @@
+"""What an adapter is handed: one data set's folder, read safely, and a place for rows set aside."""
+
+import csv
+import json
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from ingest.deidentify import PUBLIC_KEY, pseudonym
+from ingest.errors import BadInput
+from ingest.quarantine import Reason, Rejection
+from ingest.sample import Sample, sample_id_of
+
+
+class RowRefused(ValueError):
+    """A row that cannot become a sample: the reason, and what was expected and found."""
+
+    def __init__(self, reason: Reason, detail: str) -> None:
+        super().__init__(detail)
+        self.reason = reason
+        self.detail = detail
+
+
+class Root:
+    """A data set's folder. No name read from a data file leads out of it, symbolic links included.
+
+    ``pixels=False``: the adapter opens neither masks nor pictures. ``rejections`` grows while it reads.
+    """
+
+    def __init__(self, path: Path, dataset: str, *, key: bytes = PUBLIC_KEY, pixels: bool = True) -> None:
+        if not path.is_dir():
+            raise BadInput(f"{dataset}: expected a folder at {path}, got none")
+        self.path = path
+        self.dataset = dataset
+        self.pixels = pixels
+        self.rejections: list[Rejection] = []
+        self._key = key
+        self._inside = os.path.realpath(path)
+        self._folders: dict[str, bool] = {}  # folder -> lies inside the root
+
+    def resolve(self, name: str) -> Path:
+        """The path of ``name``, relative to the root. Raises: ValueError when it leaves the root."""
+        path = os.path.normpath(os.path.join(self.path, name))  # noqa: PTH118  a million names: strings
+        folder = os.path.dirname(path)  # noqa: PTH120
+        if "\0" in name or not name:
+            raise ValueError("expected a file's name, got an empty one or a NUL")
+        if folder not in self._folders:
+            self._folders[folder] = self._is_inside(folder)
+        if not self._folders[folder] or (os.path.islink(path) and not self._is_inside(path)):  # noqa: PTH114
+            raise ValueError("expected a path inside the data set's folder, got one outside")
+        return Path(path)
+
+    def _is_inside(self, path: str) -> bool:
+        real = os.path.realpath(path)
+        return real == self._inside or real.startswith(self._inside.rstrip(os.sep) + os.sep)
+
+    def exists(self, name: str) -> bool:
+        """Whether ``name`` is a file inside the root."""
+        try:
+            return self.resolve(name).is_file()
+        except ValueError:
+            return False
+
+    def json(self, name: str) -> Any:
+        """A whole JSON file. Raises: BadInput when it is absent, outside or unparsable."""
+        path = self._required(name)
+        try:
+            return json.loads(path.read_text(encoding="utf-8-sig"))
+        except (ValueError, RecursionError) as error:
+            raise BadInput(f"{path}: expected JSON in UTF-8, got {error}") from error
+
+    def csv(self, name: str, *, columns: Sequence[str] = ()) -> Iterator[tuple[int, dict[str, str] | None]]:
+        """``read_csv`` of a file inside the root."""
+        return read_csv(self._required(name), columns=columns)
+
+    def _required(self, name: str) -> Path:
+        try:
+            path = self.resolve(name)
+        except ValueError as error:
+            raise BadInput(f"{self.path}: {error}: {name!r}") from error
+        if not path.is_file():
+            raise BadInput(f"{path}: expected a file of the data set {self.dataset}, got none")
+        return path
+
+    def pseudonym(self, native: str) -> str:
+        """The pseudonym of a native person identifier of this data set."""
+        return pseudonym(self.dataset, native, self._key)
+
+    def sample(self, native_id: str, **fields: Any) -> Sample:
+        """A Sample of this data set; ``fields`` are Sample's own."""
+        sample_id = sample_id_of(self.dataset, native_id)
+        return Sample(sample_id=sample_id, dataset=self.dataset, native_id=native_id, **fields)
+
+    def reject(
+        self, native_id: str, *, source_file: str, source_row: int | None, reason: Reason, detail: str,
+        sample: Sample | None = None,
+    ) -> None:  # fmt: skip
+        """Set a row aside, with what was expected and what was found (no identifier, no free text)."""
+        self.rejections.append(
+            Rejection(
+                dataset=self.dataset, native_id=native_id, source_file=source_file, source_row=source_row,
+                reason=reason, detail=detail, sample=sample,
+            )
+        )  # fmt: skip
+
+
+def read_csv(path: Path, *, columns: Sequence[str] = ()) -> Iterator[tuple[int, dict[str, str] | None]]:
+    """The rows of a CSV file as (line number, header being line 1; row by column, None when it is ragged).
+
+    Raises: BadInput when the file is absent, not UTF-8 CSV, or one of ``columns`` is not in its header.
+    """
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            reader = csv.reader(file)
+            header = [name.strip() for name in next(reader, [])]
+            missing = [name for name in columns if name not in header]
+            if missing:
+                raise BadInput(f"{path}: expected the columns {', '.join(missing)}, got {', '.join(header)}")
+            for row in reader:
+                if row:
+                    whole = len(row) == len(header)
+                    yield reader.line_num, dict(zip(header, row, strict=True)) if whole else None
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise BadInput(f"{path}: expected CSV in UTF-8, got {error}") from error
+    except OSError as error:
+        raise BadInput(f"{path}: expected a CSV file, got {type(error).__name__}") from error

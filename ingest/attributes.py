@@ -1,0 +1,69 @@
+"""The attributes a corpus is counted and weighed by: where each comes from and which levels it declares."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+from deltalake import DeltaTable
+
+from ingest.anatomy import Anatomy
+from ingest.modality import Modality
+from ingest.sample import AGE_BAND_SQL, AGE_BANDS, PERSON_KEY_SQL, AnswerType, Sex, Split, Task
+
+MISSING = "__missing__"
+NOT_APPLICABLE = "__not_applicable__"
+KEPT_LEVELS = (MISSING, NOT_APPLICABLE, "unknown", "other")
+"""Levels no target ever moves weight towards or away from: they say what is not known."""
+
+
+@dataclass(frozen=True)
+class Attribute:
+    """SQL over samples/ giving the level (or list of levels) of a row, and the declared levels if there are any."""
+
+    sql: str
+    levels: tuple[str, ...] | None = None
+    is_list: bool = False
+
+
+def _enum(values: Any) -> tuple[str, ...]:
+    return tuple(str(value) for value in values)
+
+
+ATTRIBUTES: dict[str, Attribute] = {
+    "modality": Attribute("modality", _enum(Modality)),
+    "anatomy": Attribute("anatomy", _enum(Anatomy)),
+    "sex": Attribute("sex", _enum(Sex)),
+    "age_band": Attribute(AGE_BAND_SQL, tuple(band for band, _ in AGE_BANDS)),
+    "skin_type": Attribute("CAST(skin_type AS VARCHAR)", tuple("123456")),
+    "race": Attribute("race"),
+    "view": Attribute("view"),
+    "manufacturer": Attribute("manufacturer"),
+    "language": Attribute("language"),
+    "dataset": Attribute("dataset"),
+    "task": Attribute("task", _enum(Task)),
+    "split": Attribute("split", _enum(Split)),
+    "answer_type": Attribute("answer_type", _enum(AnswerType)),
+    "modality_source": Attribute("modality_source"),
+    "anatomy_source": Attribute("anatomy_source"),
+    "label": Attribute("labels", is_list=True),
+}
+
+
+def connect_samples(samples: Path) -> duckdb.DuckDBPyConnection:
+    """A DuckDB connection on which ``samples`` is the Delta table, with ``person_key`` as a further column."""
+    return connect_table(DeltaTable(samples).to_pyarrow_dataset())
+
+
+def connect_table(table: Any) -> duckdb.DuckDBPyConnection:
+    """The same over an Arrow table or dataset in memory."""
+    connection = duckdb.connect()
+    connection.register("raw_samples", table)
+    connection.execute(f"CREATE VIEW samples AS SELECT *, {PERSON_KEY_SQL} AS person_key FROM raw_samples")
+    return connection
+
+
+def fetch(connection: duckdb.DuckDBPyConnection, query: str) -> pa.Table:
+    """The result of ``query`` as an Arrow table."""
+    return connection.sql(query).to_arrow_table()

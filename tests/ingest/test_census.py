@@ -1,0 +1,103 @@
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ingest.attributes import connect_table
+from ingest.census import CensusConfig, associations, count_levels, count_persons, cramers_v, suppress, wilson
+from ingest.sample import Sample, to_table
+
+
+def corpus(rows):
+    """A connection over rows of (dataset, patient, sex, labels)."""
+    return connect_table(
+        to_table(
+            Sample(sample_id=str(n), dataset=dataset, native_id=str(n), patient_id=patient, sex=sex, labels=labels,
+                   image_uris=[f"{patient}.png"])
+            for n, (dataset, patient, sex, labels) in enumerate(rows)
+        )
+    )  # fmt: skip
+
+
+ROWS = [
+    ("a", "p1", "female", ["mass"]),
+    ("a", "p1", "female", ["mass", "cyst"]),
+    ("a", "p2", "male", []),
+    ("b", "p1", None, None),
+]
+
+
+def counted(attribute, dataset="__all__", **changes):
+    table = count_levels(corpus(ROWS), [attribute])
+    rows = {row["level"]: row for row in table.to_pylist() if row["dataset"] == dataset}
+    return {level: row["num_rows"] for level, row in rows.items()}, rows
+
+
+def test_rows_and_persons_are_counted_apart_and_missing_is_a_level():
+    counts, rows = counted("sex")
+    assert counts == {"female": 2, "male": 1, "__missing__": 1}
+    assert rows["female"]["num_persons"] == 1 and rows["female"]["num_images"] == 1
+    assert rows["female"]["share"] == 0.5
+    assert counted("sex", "b")[0] == {"__missing__": 1}
+
+
+def test_a_row_with_two_labels_counts_under_each():
+    assert counted("label")[0] == {"mass": 2, "cyst": 1, "__missing__": 2}
+
+
+def test_the_same_patient_number_in_two_datasets_is_two_persons():
+    persons = count_persons(corpus(ROWS)).to_pylist()
+    assert [(row["dataset"], row["person_column"], row["num_persons"]) for row in persons] == [
+        ("a", "patient_id", 2),
+        ("b", "patient_id", 1),
+    ]
+
+
+def test_small_cells_of_identifiable_data_are_hidden_with_a_second_one():
+    rows = [("a", f"f{n}", "female", None) for n in range(3)] + [("a", f"m{n}", "male", None) for n in range(40)]
+    rows += [("a", f"o{n}", "other", None) for n in range(20)] + [("b", "x", "female", None)]
+    counts = count_levels(corpus(rows), ["sex"])
+    hidden = suppress(counts, below=11, identifiable={"a"}).to_pylist()
+    shown = {(row["dataset"], row["level"]): row["num_persons"] for row in hidden}
+    assert shown[("a", "female")] is None and shown[("a", "other")] is None
+    assert shown[("__all__", "female")] is None
+    assert shown[("a", "male")] == 40 and shown[("b", "female")] == 1
+    assert suppress(counts, below=11, identifiable=set()).equals(counts)
+
+
+def test_cramers_v_of_a_perfect_and_of_no_association():
+    assert cramers_v(np.array([[500.0, 0.0], [0.0, 500.0]]))[0] == pytest.approx(1, abs=1e-3)
+    assert cramers_v(np.array([[250.0, 250.0], [250.0, 250.0]])) == (0.0, 1000)
+
+
+def test_associations_need_both_levels_known():
+    rows = [("a", f"p{n}", "female" if n % 2 else "male", None) for n in range(60)]
+    rows += [("b", f"q{n}", None, None) for n in range(60)]
+    assert associations(corpus(rows), ["sex", "dataset"]).num_rows == 0
+
+
+@given(st.floats(0, 1), st.integers(1, 10_000))
+def test_wilson_holds_the_share_and_stays_in_range(share, num_persons):
+    low, high = wilson(share, num_persons)
+    assert 0 <= low <= share + 1e-12 and share - 1e-12 <= high <= 1
+
+
+def test_the_demo_census_equals_what_was_planted(refreshed, simulated):
+    import json
+
+    planted = json.loads((simulated / "raw" / "planted.json").read_text())["datasets"]["isic2018"]
+    counts = pq.read_table(refreshed.workspace.census / "counts.parquet").to_pylist()
+    seen = {
+        row["level"]: row["num_rows"] for row in counts if row["dataset"] == "isic2018" and row["attribute"] == "sex"
+    }
+    dropped = sum(planted["counts"]["sex"].values()) - sum(seen.values())
+    assert 0 <= dropped <= 4  # planted duplicates that the leakage guard took out of training
+    assert all(planted["counts"]["sex"][level] - count <= dropped for level, count in seen.items())
+
+
+def test_unknown_attributes_are_refused():
+    with pytest.raises(ValueError, match="expected some of modality"):
+        CensusConfig(attributes=("colour",))
+    with pytest.raises(ValueError, match="suppress_below"):
+        CensusConfig(suppress_below=0)
