@@ -1,0 +1,1 @@
+"""Weights with a certificate, WebDataset shards, and the plan that accounts for every draw."""

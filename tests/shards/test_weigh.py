@@ -1,0 +1,134 @@
+import json
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from deltalake import write_deltalake
+
+from ingest.errors import BadInput, GateRefused
+from ingest.sample import Sample, to_table
+from ingest.workspace import Workspace
+from shards.targets import Target
+from shards.weigh import WeightsConfig, weigh
+
+
+@pytest.fixture
+def skewed(tmp_path):
+    """100 training rows: 60 CT without sex, 40 dermoscopy (30 male, 8 female, 2 unknown)."""
+    sexes = [None] * 60 + ["male"] * 30 + ["female"] * 8 + ["unknown"] * 2
+    samples = [
+        Sample(
+            sample_id=f"{number:032x}", dataset="a" if sex is None else "b", native_id=str(number), split="train",
+            task="classification", image_status="present", sex=sex, source_file="x",
+            modality="computed_tomography" if sex is None else "dermoscopy",
+        )
+        for number, sex in enumerate(sexes)
+    ]  # fmt: skip
+    workspace = Workspace(tmp_path)
+    write_deltalake(workspace.samples, to_table(samples), partition_by=["dataset"])
+    return workspace
+
+
+def weighed(workspace, targets, *, caps=None, epochs=1, **changes):
+    config = WeightsConfig(targets=targets, **changes)
+    weigh(workspace, config, attributes=["modality"], max_repeats=caps or {}, num_epochs=epochs, draws_per_epoch=0)
+    lines = json.loads(workspace.solution.read_text())
+    weights = dict(zip(*(c.to_pylist() for c in pq.read_table(workspace.weights).columns), strict=True))
+    return lines, np.array([weights[f"{number:032x}"] for number in range(100)])
+
+
+EQUAL = Target(toward={"female": 0.5, "male": 0.5})
+
+
+def test_margins_are_met_among_the_rows_whose_level_is_known(skewed):
+    solution, weights = weighed(skewed, {"sex": EQUAL, "modality": Target(toward="uniform")})
+    assert weights.mean() == pytest.approx(1)
+    assert weights[:60].sum() == pytest.approx(50, abs=1e-3)
+    assert weights[60:90].sum() == pytest.approx(weights[90:98].sum(), abs=1e-3)
+    assert solution["feasible"] and solution["duality_gap"] < 1e-8
+    assert max(abs(line["residual"]) for line in solution["margins"]) < 1e-6
+    assert {"attribute", "level", "before", "target", "after", "residual", "reachable_low", "reachable_high",
+            "multiplier"} == set(solution["margins"][0])  # fmt: skip
+
+
+def test_the_effective_share_floor_weakens_rules_but_not_given_shares(skewed):
+    strong, _ = weighed(skewed, {"sex": Target(toward="uniform")}, min_effective_share=0.0)
+    held, _ = weighed(skewed, {"sex": Target(toward="uniform")}, min_effective_share=0.9)
+    assert strong["effective_share"] < 0.9 <= held["effective_share"] < 0.9001
+    assert held["strength_factor"] < 1
+    with pytest.raises(GateRefused, match=r"sex.*effective share"):
+        weighed(skewed, {"sex": EQUAL}, min_effective_share=0.99)
+
+
+def test_a_repetition_cap_bounds_the_weights_of_its_dataset(skewed):
+    _, weights = weighed(skewed, {"sex": Target(toward="uniform")}, caps={"b": 2}, epochs=1)
+    assert weights[60:].max() <= 2 + 1e-9
+    with pytest.raises(GateRefused, match="max_repeats of b"):
+        weighed(skewed, {}, caps={"b": 1}, epochs=50)
+
+
+def test_a_given_share_out_of_reach_is_refused_with_its_interval(skewed):
+    with pytest.raises(GateRefused, match=r"weights.targets.sex: level .*expected a share between"):
+        weighed(skewed, {"sex": EQUAL}, upper=1.2, lower=0.9)
+
+
+def test_a_rule_out_of_reach_is_clipped_and_listed(skewed):
+    solution, _ = weighed(skewed, {"sex": Target(toward="uniform")}, upper=1.2, lower=0.9)
+    lines = {line["level"]: line for line in solution["margins"]}
+    assert lines["female"]["target"] == pytest.approx(lines["female"]["reachable_high"], rel=1e-3)
+
+
+def test_without_targets_every_weight_is_one(skewed):
+    solution, weights = weighed(skewed, {})
+    assert weights == pytest.approx(np.ones(100), abs=1e-6)
+    assert solution["effective_share"] == pytest.approx(1)
+
+
+def test_a_named_level_without_rows_is_listed(skewed):
+    solution, _ = weighed(skewed, {"sex": Target(toward={"female": 0.4, "male": 0.4, "other": 0.2})})
+    assert solution["levels_without_rows"] == {"sex": ["other"]}
+
+
+def test_power_and_reference_move_part_of_the_way(skewed):
+    power, _ = weighed(skewed, {"sex": Target(toward="power", alpha=0.5)})
+    female = next(line for line in power["margins"] if line["level"] == "female")
+    share = 8**0.5 / (8**0.5 + 30**0.5)
+    assert female["after"] / sum(line["after"] for line in power["margins"]) == pytest.approx(share, abs=1e-4)
+    reference = Target(toward="reference", reference={"female": 0.5, "male": 0.5}, strength=0.5)
+    solution, _ = weighed(skewed, {"sex": reference})
+    lines = {line["level"]: line["after"] for line in solution["margins"]}
+    assert lines["female"] / (lines["female"] + lines["male"]) == pytest.approx((8 / 38 + 0.5) / 2, abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("target", "message"),
+    [
+        ({"toward": {"female": 0.5, "male": 0.6}}, "sum to 1"),
+        ({"toward": {"female": -0.5, "male": 1.5}}, "negative"),
+        ({"toward": "uniform", "strength": 2}, "strength"),
+        ({"toward": "reference"}, "reference"),
+    ],
+)
+def test_targets_that_make_no_sense_are_refused(target, message):
+    with pytest.raises(ValueError, match=message):
+        Target(**target)
+
+
+def test_unknown_levels_attributes_and_bounds_are_refused():
+    with pytest.raises(BadInput, match="expected a level of female, male"):
+        WeightsConfig(targets={"sex": Target(toward={"woman": 1.0})})
+    with pytest.raises(BadInput, match="expected an attribute"):
+        WeightsConfig(targets={"colour": Target(toward="uniform")})
+    with pytest.raises(BadInput, match="one level per row"):
+        WeightsConfig(targets={"label": Target(toward="uniform")})
+    with pytest.raises(ValueError, match="lower"):
+        WeightsConfig(lower=3, upper=2)
+
+
+def test_no_training_rows_is_bad_input(tmp_path):
+    workspace = Workspace(tmp_path)
+    row = Sample(sample_id="0", dataset="a", native_id="0", split="test", source_file="x")
+    write_deltalake(workspace.samples, pa.Table.from_batches(to_table([row]).to_batches()))
+    with pytest.raises(BadInput, match="got none to weigh"):
+        weighed(workspace, {})
