@@ -1,0 +1,209 @@
+"""From a packed record to model inputs, and from a list of them to a batch.
+
+Language side: one turn of text with image tokens, the answer (if any) behind it and alone in the labels.
+Segmentation side: the picture at S x S, normalised as SAM does; in training one target's mask with a click and
+its box. ``encode_for_prediction`` builds its inputs from a record whose truth was taken away.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from transformers import PreTrainedTokenizerFast
+from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
+
+from ingest.images import encode_mask
+from ingest.sample import Task
+from model.config import NetworkConfig
+from model.losses import IGNORED
+from model.prompt_encoder import PROMPT_SETS, Prompt
+from model.tokenizer import IMAGE_PAD, TURN_END, TURN_START, VISION_END, VISION_START
+from shards.record import Record, shrink_mask
+
+PIXEL_MEAN = np.array([123.675, 116.28, 103.53], dtype=np.float32)
+PIXEL_STD = np.array([58.395, 57.12, 57.375], dtype=np.float32)
+MAX_PIXELS_PER_SQUARE_SIDE = 3
+MAX_ANSWER_TOKENS = 256
+
+
+@dataclass(frozen=True, kw_only=True)
+class Encoded:
+    """One sample as the model eats it; ``truth``, ``person_key`` and ``native_size`` only travel along.
+
+    token_ids, labels: [L] (labels IGNORED outside the answer). patches, grids: the language branch's pictures.
+    image_3SS: float32. mask_SS, point_xy, box_xyxy (px of the S x S image), prompt: training on masks only.
+    class_number: index of the truth in the run's classes, training only.
+    competes_C: the classes of the sample's label space.
+    """
+
+    sample_id: str
+    person_key: str
+    task: str
+    prompt_text: str
+    token_ids: list[int]
+    labels: list[int]
+    patches: NDArray[np.float32]
+    grids: NDArray[np.int64]
+    image_3SS: NDArray[np.float32]
+    competes_C: NDArray[np.bool_]
+    mask_SS: NDArray[np.bool_] | None = None
+    point_xy: tuple[float, float] = (0.0, 0.0)
+    box_xyxy: tuple[float, float, float, float] = (0.0, 0.0, 0.0, 0.0)
+    prompt: Prompt = Prompt.TEXT
+    class_number: int = IGNORED
+    truth: str = ""
+    native_size: tuple[int, int] = (0, 0)
+
+
+@dataclass(frozen=True)
+class Encoder:
+    """Turns records into inputs of one network."""
+
+    config: NetworkConfig
+    tokenizer: PreTrainedTokenizerFast
+    pictures: Qwen2VLImageProcessorPil = field(init=False)
+
+    def __post_init__(self) -> None:
+        vision = self.config.language["vision_config"]
+        most = MAX_PIXELS_PER_SQUARE_SIDE * self.config.segmentation.image_side_px**2
+        pictures = Qwen2VLImageProcessorPil(
+            size={"shortest_edge": self.config.min_pixels, "longest_edge": most},
+            patch_size=vision["patch_size"],
+            temporal_patch_size=vision["temporal_patch_size"],
+            merge_size=vision["spatial_merge_size"],
+        )
+        object.__setattr__(self, "pictures", pictures)
+
+    def encode_for_training(self, record: Record, generator: np.random.Generator) -> Encoded:
+        """The sample with its truth; of several targets one is drawn, and a click and a prompt set with it.
+
+        Raises: ValueError for a task no part of the network serves.
+        """
+        task = Task(record.fields["task"])
+        if task not in TRAINING_INPUTS:
+            served = ", ".join(TRAINING_INPUTS)
+            raise ValueError(f"sample {record.fields['sample_id']}: expected a task of {served}, got {task}")
+        return TRAINING_INPUTS[task](self, record, generator)
+
+    def encode_for_prediction(self, record: Record, generator: np.random.Generator) -> list[Encoded]:
+        """One input per target for segmentation, else one. Inputs hold no truth and nothing is drawn."""
+        task = Task(record.fields["task"])
+        blind = record.without_truth()
+        if task is Task.SEGMENTATION:
+            return self._targets_for_prediction(record, blind)
+        truth = (record.fields.get("labels") or [""])[0] if task is Task.CLASSIFICATION else record.fields["answer"]
+        return [self._inputs(blind, question=question_of(blind), truth=truth)]
+
+    def _targets_for_prediction(self, record: Record, blind: Record) -> list[Encoded]:
+        natives = record.read_native_masks()
+        targets = blind.fields["mask_targets"]
+        return [
+            self._inputs(
+                blind,
+                question=segmentation_request(target),
+                prompt_text=target,
+                truth=encode_mask(native),
+                native_size=native.shape,
+            )
+            for target, native in zip(targets, natives, strict=True)
+        ]
+
+    def train_on_answer(self, record: Record, generator: np.random.Generator) -> Encoded:
+        answer = record.fields["answer"]
+        return self._inputs(record, question=question_of(record), answer=answer, truth=answer)
+
+    def train_on_class(self, record: Record, generator: np.random.Generator) -> Encoded:
+        (label,) = record.fields["labels"]
+        number = self.config.classes.index(label)
+        return self._inputs(record, question=question_of(record), class_number=number, truth=label)
+
+    def train_on_mask(self, record: Record, generator: np.random.Generator) -> Encoded:
+        assert record.masks is not None, "a packed segmentation sample has masks"
+        chosen = int(generator.integers(len(record.masks)))
+        side = self.config.segmentation.image_side_px
+        mask_SS = shrink_mask(record.masks[chosen], size=(side, side))
+        rows, columns = np.nonzero(mask_SS)
+        pixel = int(generator.integers(len(rows)))
+        target = record.fields["mask_targets"][chosen]
+        return self._inputs(
+            record,
+            question=segmentation_request(target),
+            prompt_text=target,
+            mask_SS=mask_SS,
+            point_xy=(float(columns[pixel]), float(rows[pixel])),
+            box_xyxy=(float(columns.min()), float(rows.min()), float(columns.max()), float(rows.max())),
+            prompt=PROMPT_SETS[int(generator.integers(len(PROMPT_SETS)))],
+        )
+
+    def _inputs(self, record: Record, *, question: str, answer: str | None = None, **more: Any) -> Encoded:
+        """What every task shares: the pictures for both branches and the text."""
+        pictures = self.pictures(images=record.images, return_tensors="np")
+        merge = self.config.language["vision_config"]["spatial_merge_size"]
+        num_tokens = [int(grid.prod()) // merge**2 for grid in pictures["image_grid_thw"]]
+        token_ids, labels = tokenize_turn(self.tokenizer, question, answer=answer, num_image_tokens=num_tokens)
+        return Encoded(
+            sample_id=record.fields["sample_id"],
+            person_key=record.fields["person_key"],
+            task=record.fields["task"],
+            token_ids=token_ids,
+            labels=labels,
+            patches=pictures["pixel_values"].astype(np.float32),
+            grids=pictures["image_grid_thw"],
+            image_3SS=normalise(record.images[0], self.config.segmentation.image_side_px),
+            competes_C=competing_classes(self.config, record.fields.get("label_space")),
+            **{"prompt_text": question, **more},
+        )
+
+
+TRAINING_INPUTS: Mapping[Task, Callable[[Encoder, Record, np.random.Generator], Encoded]] = {
+    Task.VQA: Encoder.train_on_answer,
+    Task.REPORT: Encoder.train_on_answer,
+    Task.CLASSIFICATION: Encoder.train_on_class,
+    Task.SEGMENTATION: Encoder.train_on_mask,
+}
+
+
+def question_of(record: Record) -> str:
+    """The record's own question with its options, or a plain request."""
+    question = record.fields.get("question") or "Describe this image."
+    options = record.fields.get("options")
+    return f"{question} Options: {', '.join(options)}." if options else str(question)
+
+
+def segmentation_request(target: str) -> str:
+    return f"Segment the {target}."
+
+
+def tokenize_turn(
+    tokenizer: PreTrainedTokenizerFast, question: str, *, answer: str | None, num_image_tokens: list[int]
+) -> tuple[list[int], list[int]]:
+    """Token ids of a turn in Qwen's chat format, and labels that are IGNORED outside the answer and its end.
+
+    Special tokens inside a question or an answer are text: only the format's own are tokens.
+    """
+    pictures = "".join(f"{VISION_START}{IMAGE_PAD * count}{VISION_END}" for count in num_image_tokens)
+    opening = tokenizer.encode(f"{TURN_START}user\n{pictures}")
+    asked = tokenizer.encode(question, split_special_tokens=True)
+    closing = tokenizer.encode(f"{TURN_END}\n{TURN_START}assistant\n")
+    prompt = [*opening, *asked, *closing]
+    if answer is None:
+        return prompt, [IGNORED] * len(prompt)
+    answer_ids = tokenizer.encode(answer, split_special_tokens=True)[:MAX_ANSWER_TOKENS]
+    answer_ids.append(tokenizer.convert_tokens_to_ids(TURN_END))
+    return [*prompt, *answer_ids], [*[IGNORED] * len(prompt), *answer_ids]
+
+
+def normalise(image_hw3: NDArray[np.uint8], side_px: int) -> NDArray[np.float32]:
+    """A picture as [3, S, S] float32, bilinear, with SAM's mean and deviation."""
+    resized = Image.fromarray(image_hw3).resize((side_px, side_px), Image.Resampling.BILINEAR)
+    pixels = (np.asarray(resized, dtype=np.float32) - PIXEL_MEAN) / PIXEL_STD
+    return np.ascontiguousarray(pixels.transpose(2, 0, 1))
+
+
+def competing_classes(config: NetworkConfig, label_space: str | None) -> NDArray[np.bool_]:
+    """[C]: the classes of a label space; all of them where the space is unknown to the run."""
+    competing = config.label_spaces.get(label_space or "", config.classes)
+    return np.array([name in competing for name in config.classes], dtype=bool)

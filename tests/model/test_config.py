@@ -1,0 +1,36 @@
+"""The [model] and [training] tables say what is wrong, where, and what was expected."""
+
+import subprocess
+import sys
+
+import pytest
+
+from model.config import ModelConfig, TrainingConfig
+
+
+@pytest.mark.parametrize(
+    ("table", "settings", "message"),
+    [
+        (ModelConfig, {"preset": "huge"}, "model.preset: expected one of .*tiny.*, got 'huge'"),
+        (ModelConfig, {"weights": "here"}, "model.weights: expected .* got 'here'"),
+        (TrainingConfig, {"micro_batch": 0}, "training.micro_batch: expected at least 1, got 0"),
+        (TrainingConfig, {"zero_stage": 7}, "training.zero_stage: expected 0, 1 or 2, got 7"),
+        (TrainingConfig, {"learning_rate": 0.0}, "training.learning_rate: expected above 0, got 0.0"),
+        (TrainingConfig, {"betas": (0.9, 1.0)}, "training.betas"),
+        (TrainingConfig, {"recipe": "mine"}, "training.recipe"),
+    ],
+)
+def test_a_wrong_value_is_named(table, settings, message):
+    with pytest.raises(ValueError, match=message):
+        table(**settings)
+
+
+def test_the_preset_fills_in_what_is_not_set():
+    resolved = TrainingConfig(warmup_steps=0).resolved(ModelConfig())
+    assert resolved.learning_rate == ModelConfig().sizes.learning_rate
+    assert resolved.warmup_steps == 0
+
+
+def test_configuration_and_prediction_table_need_no_torch():
+    code = "import sys, model.config, model.prediction, model.train; assert 'torch' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True)
