@@ -1,0 +1,321 @@
+"""The data half of the report: rows in and out, the census before and after weighting, associations."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from evaluation.certificate_section import certificate, weights_words
+from evaluation.page import (
+    BLUE,
+    GREY,
+    ORANGE,
+    Markup,
+    Section,
+    bar,
+    between,
+    folded,
+    name_of,
+    note,
+    percent,
+    plural,
+    sentence_case,
+    table,
+    text,
+    whole,
+)
+from evaluation.rows import EVERYTHING, ordered_levels
+from ingest.attributes import MISSING, NOT_APPLICABLE
+
+SHOWN_LEVELS = 16
+_ORDERED = frozenset({"age_band", "skin_type"})
+_PERSON_WORDS = {
+    "patient_id": "patient", "study_id": "study", "figure_id": "figure",
+    "image_sha256": "picture", "sample_id": "single row",
+}  # fmt: skip
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Corpus:
+    """What the data stages left, as rows; empty where a stage has not run.
+
+    datasets: ``dataset, rows_in, samples, quarantined, by_reason`` and where known ``splits``.
+    """
+
+    datasets: list[Row]
+    counts: list[Row]
+    persons: list[Row]
+    associations: list[Row] = field(default_factory=list)
+    leakage: list[Row] | None = None
+    margins: list[Row] = field(default_factory=list)
+    solution: Row | None = None
+
+
+def corpus_sections(corpus: Corpus) -> list[Section]:
+    """Every chapter the data allow, in reading order."""
+    chapters = [Section("rows", "Rows", "Rows in, rows out", _rows_in_out(corpus))]
+    if corpus.counts:
+        chapters.append(Section("census", "Census", "Who and what is in the corpus", _census(corpus)))
+    if corpus.solution is not None:
+        chapters.append(Section("weights", "Weights", "Weights certificate", certificate(corpus.solution)))
+    if corpus.associations:
+        chapters.append(
+            Section("associations", "Associations", "What goes together", _associations(corpus.associations))
+        )
+    return chapters
+
+
+def corpus_facts(corpus: Corpus) -> list[tuple[str, str]]:
+    """The corpus in a handful of numbers."""
+    return [
+        ("Data sets", whole(len(corpus.datasets))),
+        ("Rows in", whole(sum(row["rows_in"] for row in corpus.datasets))),
+        ("Samples", whole(sum(row["samples"] for row in corpus.datasets))),
+        ("Set aside", whole(sum(row["quarantined"] for row in corpus.datasets))),
+        ("Persons", whole(sum(row["num_persons"] for row in corpus.persons))),
+    ]
+
+
+def corpus_findings(corpus: Corpus) -> list[tuple[str, str]]:
+    """The corpus in sentences: what was set aside, who is missing, what weighting does."""
+    rows_in = sum(row["rows_in"] for row in corpus.datasets)
+    aside = sum(row["quarantined"] for row in corpus.datasets)
+    words = f"All {whole(rows_in)} rows became samples; none was set aside."
+    if aside:
+        words = f"{whole(aside)} of {whole(rows_in)} rows were set aside, each with its reason."
+    sentences = [("Rows", words)]
+    for attribute in attributes_of(corpus.counts):
+        balance = _balance(attribute, levels_of(corpus.counts, attribute, EVERYTHING))
+        if balance:
+            sentences.append((sentence_case(name_of(attribute)), balance))
+    if corpus.associations:
+        top = max(corpus.associations, key=lambda row: row["cramers_v"])
+        pair = f"{sentence_case(name_of(top['attribute_a']))} and {name_of(top['attribute_b'])}"
+        strength = f"Cramér's V {top['cramers_v']:.2f} of at most 1"
+        words = f"{pair} go together most ({strength}): a model can read one off the other."
+        sentences.append(("Association", words))
+    if corpus.solution is not None:
+        sentences.append(("Weights", weights_words(corpus.solution)))
+    return sentences
+
+
+def _balance(attribute: str, rows: list[Row]) -> str | None:
+    """Largest and smallest known level, and how much is not known; None for what is no bias question."""
+    if attribute in ("dataset", "task", "label"):
+        return None
+    known = [row for row in rows if not _is_absent(row) and row["share"]]
+    if len(known) < 2:
+        return None
+    largest, smallest = max(known, key=lambda row: row["share"]), min(known, key=lambda row: row["share"])
+    absent = sum(row["share"] or 0 for row in rows if row["level"] in (MISSING, "unknown"))
+    unknown = f" For {percent(absent)} it is not known." if absent else ""
+    return (
+        f"{sentence_case(name_of(largest['level']))} is the most frequent with {percent(largest['share'])} of rows, "
+        f"{name_of(smallest['level'])} the rarest with {percent(smallest['share'])}.{unknown}"
+    )
+
+
+def _rows_in_out(corpus: Corpus) -> Markup:
+    served: dict[str, list[Row]] = {row["dataset"]: [] for row in corpus.persons}
+    for row in corpus.persons:
+        served[row["dataset"]].append(row)
+    splits = any("splits" in row for row in corpus.datasets)
+    split_names = ["train", "validation", "test"] if splits else []
+    columns = [
+        "Data set",
+        "A person is",
+        "Rows in",
+        "Samples",
+        *map(str.capitalize, split_names),
+        "Set aside",
+        "Persons",
+    ]
+    rows = [
+        [
+            text(row["dataset"]), text(_person_words(served.get(row["dataset"], []))), whole(row["rows_in"]),
+            whole(row["samples"]), *(whole(row.get("splits", {}).get(name, 0)) for name in split_names),
+            whole(row["quarantined"]), whole(sum(one["num_persons"] for one in served.get(row["dataset"], []))),
+        ]
+        for row in corpus.datasets
+    ]  # fmt: skip
+    lost = [row for row in corpus.datasets if row["rows_in"] != row["samples"] + row["quarantined"]]
+    explained = (
+        "Every row that was read is accounted for: rows in = samples + set aside."
+        if not lost
+        else "Not every row is accounted for in " + ", ".join(row["dataset"] for row in lost) + "."
+    )
+    body = note(explained + " Every interval counts persons, not rows.")
+    body += table(columns, rows, caption="Rows per data set", words=2)
+    return body + _reasons(corpus.datasets) + _leakage(corpus.leakage)
+
+
+def _person_words(rows: list[Row]) -> str:
+    """Which column stood for a person, the most frequent first."""
+    ranked = sorted(rows, key=lambda row: -row["num_rows"])
+    return (
+        ", else ".join(_PERSON_WORDS.get(str(row["person_column"]), str(row["person_column"])) for row in ranked) or "–"
+    )
+
+
+def _reasons(datasets: list[Row]) -> Markup:
+    """Reasons by data set, the commonest first."""
+    totals: dict[str, int] = {}
+    for row in datasets:
+        for reason, number in row["by_reason"].items():
+            totals[reason] = totals.get(reason, 0) + number
+    if not totals:
+        return ""
+    rows = [
+        [text(name_of(reason)), *(whole(row["by_reason"].get(reason, 0)) for row in datasets), whole(total)]
+        for reason, total in sorted(totals.items(), key=lambda pair: (-pair[1], pair[0]))
+    ]
+    columns = ["Set aside because of", *(row["dataset"] for row in datasets), "All"]
+    return table(columns, rows, caption="Rows set aside, by reason")
+
+
+def _leakage(leakage: list[Row] | None) -> Markup:
+    if leakage is None:
+        return ""
+    if not leakage:
+        return "<h3>Leakage</h3>" + note("Nothing stands on both sides of a split.")
+    counts: dict[tuple[str, str], int] = {}
+    for row in leakage:
+        key = (row["kind"], row["action"])
+        counts[key] = counts.get(key, 0) + 1
+    rows = [[text(name_of(kind)), text(name_of(action)), whole(n)] for (kind, action), n in sorted(counts.items())]
+    explained = "What stood on both sides of a split, and what was done about it. Every finding is in leakage.parquet."
+    return "<h3>Leakage</h3>" + note(explained) + table(
+        ["Found", "Done", "Findings"], rows, caption="Leakage findings by kind and action", words=2
+    )  # fmt: skip
+
+
+def attributes_of(counts: Sequence[Row]) -> list[str]:
+    return list(dict.fromkeys(row["attribute"] for row in counts))
+
+
+def levels_of(counts: Sequence[Row], attribute: str, dataset: str) -> list[Row]:
+    """The rows of one attribute: ordered ones in order, others by persons; what is not known last."""
+    rows = [row for row in counts if row["attribute"] == attribute and row["dataset"] == dataset]
+    rank = {level: place for place, level in enumerate(ordered_levels({row["level"] for row in rows}))}
+    if attribute in _ORDERED:
+        return sorted(rows, key=lambda row: rank[row["level"]])
+    return sorted(rows, key=lambda row: (_is_absent(row), -(row["num_rows"] or 0), row["level"]))
+
+
+def _is_absent(row: Row) -> bool:
+    return row["level"] in (MISSING, NOT_APPLICABLE, "unknown")
+
+
+def _census(corpus: Corpus) -> Markup:
+    weighed = {(row["attribute"], row["level"]): row for row in corpus.margins}
+    legend = [(BLUE, "share of all rows")]
+    if weighed:
+        legend = [(BLUE, "share of all rows"), (GREY, "training rows, before weighting"), (ORANGE, "after weighting")]
+    keys = "".join(f'<li><span style="background:{colour}"></span>{text(name)}</li>' for colour, name in legend)
+    body = note(
+        "A share of rows is shown with the number of persons behind it and its 95 % interval over persons. "
+        "Missing is a level of its own. A suppressed cell is one so small that it could point to a person."
+    )
+    body += f'<ul class="legend">{keys}</ul>'
+    for attribute in attributes_of(corpus.counts):
+        rows = levels_of(corpus.counts, attribute, EVERYTHING)
+        body += f"<h3>{text(sentence_case(name_of(attribute)))}</h3>"
+        body += _census_table(attribute, rows[:SHOWN_LEVELS], weighed)
+        if len(rows) > SHOWN_LEVELS:
+            rest = _census_table(attribute, rows[SHOWN_LEVELS:], weighed)
+            body += folded(f"{plural(len(rows) - SHOWN_LEVELS, 'further level')}", rest)
+        body += _by_dataset(corpus, attribute)
+    return body
+
+
+def _census_table(attribute: str, rows: list[Row], weighed: dict[tuple[str, str], Row]) -> Markup:
+    has_margins = any((attribute, row["level"]) in weighed for row in rows)
+    columns = ["Level", "Share of all rows", *(["Training rows, before and after weighting"] if has_margins else [])]
+    head = "".join(f'<th scope="col">{text(name)}</th>' for name in columns)
+    body = "".join(_census_row(attribute, row, columns, weighed) for row in rows)
+    label = f"Census of {name_of(attribute)}"
+    return (
+        f'<table class="census" aria-label="{text(label)}"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
+    )
+
+
+def _census_row(attribute: str, row: Row, columns: list[str], weighed: dict[tuple[str, str], Row]) -> Markup:
+    level = row["level"] if attribute == "dataset" else name_of(row["level"])
+    cells = [f'<td class="level">{text(level)}{_persons_line(row)}</td>']
+    cells.append(f'<td data-label="{columns[1]}">{_share_cell(row)}</td>')
+    if len(columns) > 2:
+        margin = None if row["suppressed"] else weighed.get((attribute, row["level"]))
+        cells.append(f'<td data-label="{columns[2]}">{_margin_cell(margin, suppressed=row["suppressed"])}</td>')
+    return f"<tr{' class=absent' if _is_absent(row) else ''}>{''.join(cells)}</tr>"
+
+
+def _persons_line(row: Row) -> Markup:
+    if row["suppressed"]:
+        return ""
+    words = f"{plural(row['num_persons'], 'person')}, {plural(row['num_rows'], 'row')}"
+    return f'<span class="small">{text(words)}</span>'
+
+
+def _share_cell(row: Row) -> Markup:
+    if row["suppressed"]:
+        return '<span class="hidden">suppressed</span>'
+    colour = GREY if _is_absent(row) else BLUE
+    interval = between(row["low"], row["high"])
+    words = f"<strong>{percent(row['share'])}</strong> <span>({interval})</span>" if interval else percent(row["share"])
+    return f'{bar(row["share"], colour)}<span class="small">{words}</span>'
+
+
+def _margin_cell(margin: Row | None, *, suppressed: bool) -> Markup:
+    if suppressed:
+        return '<span class="hidden">suppressed</span>'
+    if margin is None:
+        return '<span class="small">no training rows</span>'
+    return (
+        '<span class="pair">'
+        f"<i>before</i>{bar(margin['before'], GREY)}<b>{percent(margin['before'])}</b>"
+        f"<i>after</i>{bar(margin['after'], ORANGE)}<b>{percent(margin['after'])}</b></span>"
+    )
+
+
+def _by_dataset(corpus: Corpus, attribute: str) -> Markup:
+    names = sorted({row["dataset"] for row in corpus.counts} - {EVERYTHING})
+    if len(names) < 2 or attribute == "dataset":
+        return ""
+    cells = {(row["level"], row["dataset"]): row for row in corpus.counts if row["attribute"] == attribute}
+    rows = [
+        [text(name_of(row["level"])), *(_small_cell(cells.get((row["level"], name))) for name in names)]
+        for row in levels_of(corpus.counts, attribute, EVERYTHING)
+    ]
+    caption = f"{sentence_case(name_of(attribute))}: share of each data set's rows (persons)"
+    return folded("By data set", table(["Level", *names], rows, caption=caption))
+
+
+def _small_cell(row: Row | None) -> Markup:
+    if row is None:
+        return "none"
+    if row["suppressed"]:
+        return '<span class="hidden">suppressed</span>'
+    return text(f"{percent(row['share'])} ({whole(row['num_persons'])})")
+
+
+def _associations(associations: list[Row]) -> Markup:
+    ranked = sorted(associations, key=lambda row: -row["cramers_v"])
+    rows = [
+        [
+            text(f"{name_of(row['attribute_a'])} and {name_of(row['attribute_b'])}"), bar(row["cramers_v"], BLUE),
+            f"{row['cramers_v']:.2f}", whole(row["num_rows"]), _p_words(row["p_value"]),
+        ]
+        for row in ranked[:SHOWN_LEVELS]
+    ]  # fmt: skip
+    explained = (
+        "Cramér's V, corrected for its bias: 0 says that one tells nothing about the other, 1 that it fixes it. "
+        "Rows where both are known; p over persons."
+    )
+    columns = ["Pair", "", "V", "Rows", "p"]
+    return note(explained) + table(columns, rows, caption="Pairs of attributes, strongest first", words=2)
+
+
+def _p_words(p_value: float | None) -> Markup:
+    if p_value is None:
+        return "–"
+    return "&lt; 0.001" if p_value < 0.001 else f"{p_value:.3f}"

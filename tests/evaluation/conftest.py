@@ -1,0 +1,138 @@
+"""Predictions small enough to be judged by hand, and a workspace whose every stage has run."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from deltalake import write_deltalake
+
+from evaluation.fairness import gaps
+from evaluation.slices import score
+from ingest.census import ASSOCIATIONS_SCHEMA, COUNTS_SCHEMA
+from ingest.quarantine import QUARANTINE_SCHEMA
+from ingest.sample import Sample, to_table
+from ingest.workspace import Workspace, write_json
+
+Tables = tuple[pa.Table, pa.Table]
+
+
+def classified(correct_by_level: dict[str, list[list[int]]], *, attribute: str = "sex") -> Tables:
+    """Predictions and samples of a two-class task: per level, per person, 1 for each right and 0 for each wrong row."""
+    predictions, samples = [], []
+    for level, persons in correct_by_level.items():
+        for place, rows in enumerate(persons):
+            for number, right in enumerate(rows):
+                sample_id = f"{level}-{place}-{number}"
+                predictions.append(
+                    {"sample_id": sample_id, "patient_id": f"{level}-{place}", "task": "classification",
+                     "truth": "nevus", "predicted": "nevus" if right else "melanoma", "score": [0.5, 0.5]}
+                )  # fmt: skip
+                samples.append({"sample_id": sample_id, "dataset": "skin", attribute: level, "age_years": 30.0})
+    table = pa.Table.from_pylist(predictions)
+    return table.replace_schema_metadata({"classes": '["melanoma", "nevus"]'}), pa.Table.from_pylist(samples)
+
+
+@pytest.fixture
+def draw() -> Callable[..., Tables]:
+    """Predictions drawn with a given accuracy per level, one row per person."""
+
+    def drawn(accuracy: dict[str, float], *, num_persons: int, seed: int) -> Tables:
+        generator = np.random.default_rng(seed)
+        return classified(
+            {level: generator.binomial(1, share, (num_persons, 1)).tolist() for level, share in accuracy.items()}
+        )
+
+    return drawn
+
+
+def _counts() -> pa.Table:
+    levels: list[tuple[str, str, int | None, float | None]] = [
+        ("sex", "female", 40, 0.4), ("sex", "male", 55, 0.55), ("sex", "__missing__", 5, 0.05),
+        ("age_band", "0-17", None, None), ("age_band", "80+", None, None), ("age_band", "40-59", 70, 0.7),
+        ("modality", "<script>alert(1)</script>", 10, 0.1), ("modality", "dermoscopy", 90, 0.9),
+    ]  # fmt: skip
+    rows = [
+        {"attribute": attribute, "level": level, "dataset": dataset, "num_rows": number, "num_images": number,
+         "num_studies": number, "num_persons": number, "share": share, "low": None if share is None else share - 0.03,
+         "high": None if share is None else share + 0.03, "suppressed": number is None}
+        for dataset in ("__all__", "skin", "chest") for attribute, level, number, share in levels
+    ]  # fmt: skip
+    return pa.Table.from_pylist(rows, schema=COUNTS_SCHEMA)
+
+
+def _associations() -> pa.Table:
+    rows = [{"attribute_a": "sex", "attribute_b": "modality", "cramers_v": 0.31, "num_rows": 95, "p_value": 2e-5}]
+    return pa.Table.from_pylist(rows, schema=ASSOCIATIONS_SCHEMA)
+
+
+@pytest.fixture
+def census() -> dict[str, Any]:
+    """The arguments of write_bias_page, one level of which tries to be markup."""
+    persons = [{"dataset": "skin", "person_column": "study_id", "num_rows": 60, "num_persons": 50},
+               {"dataset": "chest", "person_column": "patient_id", "num_rows": 40, "num_persons": 50}]  # fmt: skip
+    datasets = [
+        {"dataset": name, "rows_in": samples + 2, "samples": samples, "quarantined": 2,
+         "by_reason": {"image_corrupt": 2}}
+        for name, samples in (("chest", 40), ("skin", 60))
+    ]  # fmt: skip
+    return {
+        "counts": _counts(), "persons": pa.Table.from_pylist(persons), "associations": _associations(),
+        "datasets": datasets,
+    }  # fmt: skip
+
+
+@pytest.fixture
+def workspace(tmp_path: Path, census: dict[str, Any], draw: Callable[..., Tables]) -> Workspace:
+    """A workspace as the stages leave it, with one evaluated run named ``small``."""
+    space = Workspace(tmp_path / "work")
+    space.census.mkdir(parents=True)
+    for name in ("counts", "persons", "associations"):
+        pq.write_table(census[name], space.census / f"{name}.parquet")
+    _write_data_stages(space, census)
+    _write_run(space, draw)
+    return space
+
+
+def _write_data_stages(space: Workspace, census: dict[str, Any]) -> None:
+    samples = [
+        Sample(sample_id=f"{row['dataset']}-{n}", dataset=row["dataset"], native_id=str(n), split="train")
+        for row in census["datasets"] for n in range(row["samples"])
+    ]  # fmt: skip
+    write_deltalake(space.samples, to_table(samples))
+    rejected = [
+        {"sample_id": "", "dataset": name, "native_id": str(n), "reason": "image_corrupt", "detail": ""}
+        for name in ("chest", "skin") for n in range(2)
+    ]  # fmt: skip
+    write_deltalake(space.quarantine, pa.Table.from_pylist(rejected, schema=QUARANTINE_SCHEMA))
+    for row in census["datasets"]:
+        write_json(space.stamp(f"read-{row['dataset']}"), {"digest": "ab" * 16, "outputs": [], "summary": row})
+    leakage = [{"kind": "same_image", "sample_id": "a", "action": "dropped_from_train"}]
+    pq.write_table(pa.Table.from_pylist(leakage), space.leakage)
+    margins = [{"attribute": "sex", "level": level, "before": b, "target": t, "after": t, "residual": 1e-9,
+                "reachable_low": 0.02, "reachable_high": 0.94, "multiplier": m}
+               for level, b, t, m in (("female", 0.4, 0.475, 0.2), ("male", 0.55, 0.475, -0.2))]  # fmt: skip
+    solution = {"margins": margins, "feasible": True, "duality_gap": 1e-12, "effective_share": 0.93, "max_weight": 1.4,
+                "num_cells": 8, "num_rows": 100, "seconds": 0.01}  # fmt: skip
+    write_json(space.solution, solution)
+    shares = [{key: row[key] for key in ("attribute", "level", "before", "after")} for row in margins]
+    pq.write_table(pa.Table.from_pylist(shares), space.solution.with_name("margins.parquet"))
+
+
+def _write_run(space: Workspace, draw: Callable[..., Tables]) -> None:
+    folder = space.runs / "small"
+    folder.mkdir(parents=True)
+    predictions, samples = draw({"female": 0.6, "male": 0.95, "other": 0.5}, num_persons=60, seed=1)
+    options: dict[str, Any] = {"num_resamples": 200, "seed": 1}
+    pq.write_table(score(predictions, samples, "accuracy", ["sex"], **options), folder / "scores.parquet")
+    pq.write_table(gaps(predictions, samples, "accuracy", ["sex"], **options), folder / "gaps.parquet")
+    compared = {"model": 0.7, "baseline": 0.4, "difference_low": 0.2, "difference_high": 0.4, "num_rows": 9,
+                "num_patients": 9}  # fmt: skip
+    write_json(folder / "baselines.json", {"class_accuracy": compared})
+    lines = [json.dumps({"step": step, "loss": 3 / step}) for step in range(1, 60)]
+    (folder / "train.jsonl").write_text("\n".join(lines) + "\n")
+    write_json(folder / "run.json", {"run": "small", "seed": 7, "digest": "cd" * 16})
