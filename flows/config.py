@@ -1,0 +1,229 @@
+"""One TOML file, checked as a whole before anything runs: every mistake is one line naming file, key, expected, got."""
+
+import dataclasses
+import json
+import os
+import tomllib
+import types
+import typing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+
+from evaluation.fairness import DELTA
+from ingest.adapters import ADAPTERS
+from ingest.attributes import ATTRIBUTES
+from ingest.census import CensusConfig
+from ingest.deidentify import PUBLIC_KEY
+from ingest.errors import BadInput
+from ingest.leakage import GatesConfig
+from ingest.read import DatasetConfig
+from ingest.workspace import Workspace
+from model.config import ModelConfig, TrainingConfig
+from shards.pack import ShardsConfig
+from shards.weigh import WeightsConfig
+
+KEY_VARIABLE = "BIASCAREVL_KEY"
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluationConfig:
+    """The ``[evaluation]`` table: by which attributes scores are told apart, and how intervals are drawn.
+
+    delta: the largest difference between groups that is no disparity.
+    report_pictures: how many test pictures the report shows; it never shows any of identifiable datasets.
+    """
+
+    attributes: tuple[str, ...] = ("sex", "age_band", "modality")
+    num_resamples: int = 2000
+    delta: float = DELTA
+    report_pictures: int = 0
+
+    def __post_init__(self) -> None:
+        unknown = [name for name in self.attributes if name not in ATTRIBUTES or ATTRIBUTES[name].is_list]
+        if unknown:
+            raise ValueError(f"attributes: expected some of {', '.join(ATTRIBUTES)}, got {unknown[0]!r}")
+        if self.num_resamples < 100:
+            raise ValueError(f"num_resamples: expected at least 100, got {self.num_resamples}")
+
+
+_TABLES: dict[str, type[Any]] = {
+    "census": CensusConfig,
+    "weights": WeightsConfig,
+    "gates": GatesConfig,
+    "shards": ShardsConfig,
+    "model": ModelConfig,
+    "training": TrainingConfig,
+    "evaluation": EvaluationConfig,
+}
+_TOP_KEYS = ("workspace", "seed", "datasets", *_TABLES)
+_DATASET_KEYS = tuple(f.name for f in dataclasses.fields(DatasetConfig) if f.name not in ("options", "key"))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """A checked configuration. Paths are absolute; ``source`` is the file it came from."""
+
+    source: Path
+    workspace: Workspace
+    seed: int
+    datasets: tuple[DatasetConfig, ...]
+    census: CensusConfig = field(default_factory=CensusConfig)
+    weights: WeightsConfig = field(default_factory=WeightsConfig)
+    gates: GatesConfig = field(default_factory=GatesConfig)
+    shards: ShardsConfig = field(default_factory=ShardsConfig)
+    model: ModelConfig = field(default_factory=ModelConfig)
+    training: TrainingConfig = field(default_factory=TrainingConfig)
+    evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
+
+
+def load_config(source: Path, *, workspace: Path | None = None) -> Config:
+    """Read and check a configuration.
+
+    Args: workspace: overrides the file's key; relative to the current folder.
+    Raises: BadInput naming file, key, expected and got.
+    """
+    tables = _read_toml(source)
+    _check_keys(tables, _TOP_KEYS, source, "")
+    folder = source.resolve().parent
+    location = (
+        workspace.resolve() if workspace else folder / _value(tables.get("workspace", "work"), str, source, "workspace")
+    )
+    sections = {name: _table(tables[name], kind, source, name) for name, kind in _TABLES.items() if name in tables}
+    return Config(
+        source=source.resolve(),
+        workspace=Workspace(location),
+        seed=_value(tables.get("seed", 0), int, source, "seed"),
+        datasets=_datasets(tables.get("datasets", []), source, folder),
+        **sections,
+    )
+
+
+def _read_toml(source: Path) -> dict[str, Any]:
+    if not source.is_file():
+        raise BadInput(f"{source}: expected a configuration file, got none")
+    try:
+        return tomllib.loads(source.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise BadInput(f"{source}: expected TOML, got {error}") from error
+
+
+def _datasets(entries: Any, source: Path, folder: Path) -> tuple[DatasetConfig, ...]:
+    if not isinstance(entries, list) or not entries:
+        raise BadInput(f"{source}: key datasets: expected at least one [[datasets]] table, got {entries!r}")
+    datasets = tuple(_dataset(entry, f"datasets[{number}]", source, folder) for number, entry in enumerate(entries))
+    names = [dataset.name for dataset in datasets]
+    repeated = sorted({name for name in names if names.count(name) > 1})
+    if repeated:
+        raise BadInput(f"{source}: key datasets: expected each adapter once, got {repeated[0]} twice")
+    return datasets
+
+
+def _dataset(entry: Any, where: str, source: Path, folder: Path) -> DatasetConfig:
+    """One [[datasets]] table: the keys every dataset has, and the adapter's own options."""
+    if not isinstance(entry, dict):
+        raise BadInput(f"{source}: key {where}: expected a table, got {entry!r}")
+    name = entry.get("adapter")
+    if name not in ADAPTERS:
+        raise BadInput(f"{source}: key {where}.adapter: expected one of {', '.join(ADAPTERS)}, got {name!r}")
+    kind = ADAPTERS[name].Options
+    own = tuple(f.name for f in dataclasses.fields(kind))
+    _check_keys(entry, (*_DATASET_KEYS, *own), source, where)
+    if not isinstance(entry.get("root"), str):
+        raise BadInput(f"{source}: key {where}.root: expected a folder, got {entry.get('root')!r}")
+    root = folder / entry["root"]
+    if not root.is_dir():
+        raise BadInput(f"{source}: key {where}.root: expected a folder, got {root} which does not exist")
+    common = {key: value for key, value in entry.items() if key in _DATASET_KEYS} | {"root": str(root)}
+    options = _table({key: entry[key] for key in own if key in entry}, kind, source, where)
+    checked: DatasetConfig = _table(common, DatasetConfig, source, where)
+    return dataclasses.replace(
+        checked, options=_absolute(options, folder, source, where), key=_key(checked, source, where)
+    )
+
+
+def _absolute(options: Any, folder: Path, source: Path, where: str) -> Any:
+    """The adapter's options with every path taken relative to the configuration; a missing one is refused."""
+    changes = {}
+    for f in dataclasses.fields(options):
+        value = getattr(options, f.name)
+        if isinstance(value, Path):
+            changes[f.name] = folder / value
+            if not changes[f.name].exists():
+                raise BadInput(
+                    f"{source}: key {where}.{f.name}: expected a path, got {changes[f.name]} which does not exist"
+                )
+    return dataclasses.replace(options, **changes)
+
+
+def _key(dataset: DatasetConfig, source: Path, where: str) -> bytes:
+    """The pseudonym key: published for public data, from the environment for identifiable data."""
+    if not dataset.identifiable:
+        return PUBLIC_KEY
+    key = os.environ.get(KEY_VARIABLE, "")
+    if not key:
+        raise BadInput(f"{source}: key {where}.identifiable: expected a pseudonym key in {KEY_VARIABLE}, got none")
+    return key.encode()
+
+
+def _table(values: Any, kind: type[Any], source: Path, where: str) -> Any:
+    """``values`` as the dataclass ``kind``; unknown keys, wrong types and its own checks are one clear line."""
+    if not isinstance(values, dict):
+        raise BadInput(f"{source}: key {where}: expected a table, got {values!r}")
+    _check_fields(values, kind, source, where)
+    try:
+        # Strict and as JSON: "20" is no number, but a string may name an enum's value or a path.
+        return TypeAdapter(kind).validate_json(json.dumps(values, default=str), strict=True)
+    except ValidationError as error:
+        raise BadInput(_first_problem(error, source, where)) from error
+
+
+def _value(value: Any, kind: type[Any], source: Path, where: str) -> Any:
+    if type(value) is not kind:
+        raise BadInput(f"{source}: key {where}: expected {kind.__name__}, got {value!r}")
+    return value
+
+
+def _check_fields(values: dict[str, Any], kind: type[Any], source: Path, where: str) -> None:
+    """Refuse keys that ``kind``, or a dataclass inside it, does not have."""
+    fields = {f.name: f.type for f in dataclasses.fields(kind)}
+    if kind is not DatasetConfig:
+        _check_keys(values, tuple(fields), source, where)
+    hints = typing.get_type_hints(kind)
+    for name, value in values.items():
+        inner = _inner_dataclass(hints[name])
+        if inner and isinstance(value, dict):
+            for key, entry in value.items():
+                if isinstance(entry, dict):
+                    _check_fields(entry, inner, source, f"{where}.{name}.{key}")
+
+
+def _inner_dataclass(hint: Any) -> type[Any] | None:
+    """The dataclass of ``dict[str, Dataclass]``, else None."""
+    if isinstance(hint, types.GenericAlias) and typing.get_origin(hint) is dict:
+        value = typing.get_args(hint)[1]
+        return value if dataclasses.is_dataclass(value) and isinstance(value, type) else None
+    return None
+
+
+def _check_keys(values: dict[str, Any], known: tuple[str, ...], source: Path, where: str) -> None:
+    for key in values:
+        if key not in known:
+            path = f"{where}.{key}" if where else key
+            raise BadInput(f"{source}: key {path}: expected one of {', '.join(known)}, got an unknown key")
+
+
+def _first_problem(error: ValidationError, source: Path, where: str) -> str:
+    """The first problem as one line. Positions that name a branch of a union say nothing to a reader."""
+    problem = error.errors(include_url=False)[0]
+    parts = [str(part) for part in problem["loc"] if str(part).isidentifier()]
+    path = ".".join([where, *parts])
+    message = problem["msg"].removeprefix("Value error, ")
+    key, says, rest = message.partition(": expected")
+    if says and all(part.isidentifier() for part in key.split(".")):  # a check that names its own key
+        path, message = (key if key.startswith(f"{where}.") else f"{path}.{key}"), f"expected{rest}"
+    if problem["type"] in ("value_error", "missing"):
+        return f"{source}: key {path}: {message}"
+    return f"{source}: key {path}: expected {message.removeprefix('Input should be ')}, got {problem['input']!r}"

@@ -1,0 +1,132 @@
+"""What a stranger tries first: recognise the data under a folder, count it, show its bias. No torch, no pixels."""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+from rich.console import Console
+
+from evaluation.report import write_bias_page
+from flows.progress import Reporter
+from ingest.adapters import ADAPTERS
+from ingest.adapters.recognise import Recognised, recognise_under, unrecognised_under
+from ingest.adapters.root import Root
+from ingest.attributes import connect_table
+from ingest.census import CensusConfig, associations, count_levels, count_persons
+from ingest.errors import BadInput
+from ingest.sample import to_table
+
+LOOKED_AT = ("dataset", "task", "modality", "anatomy", "sex", "age_band", "label")
+
+
+def look_at(root: Path, out: Path) -> Path:
+    """Write the bias page of everything recognised under ``root`` to ``out``. Opens no picture and no mask."""
+    found = _recognise(root)
+    console = Console(stderr=True, highlight=False)
+    reporter = Reporter(console)
+    tables, datasets = [], []
+    for recognised in found:
+        with reporter.stage(f"read {recognised.adapter}"):
+            table, facts = _read(recognised, reporter)
+        console.print(f"{recognised.adapter}: {facts['rows_in']:,} rows in {recognised.folder}")
+        tables.append(table)
+        datasets.append(facts)
+    connection = connect_table(pa.concat_tables(tables))
+    attributes = list(LOOKED_AT)
+    write_bias_page(
+        title=f"What is in {root.resolve().name}",
+        counts=count_levels(connection, attributes),
+        persons=count_persons(connection),
+        associations=associations(connection, list(CensusConfig().attributes)),
+        datasets=datasets,
+        out=out,
+    )
+    return out
+
+
+def _recognise(root: Path) -> list[Recognised]:
+    if not root.is_dir():
+        raise BadInput(f"{root}: expected a folder, got none")
+    found = recognise_under(root)
+    for folder in unrecognised_under(root, found):
+        Console(stderr=True, highlight=False).print(f"[dim]not recognised: {folder}[/]")
+    if not found:
+        raise BadInput(f"{root}: expected a data set in the layout of {', '.join(ADAPTERS)}, got none")
+    return found
+
+
+def _read(recognised: Recognised, reporter: Reporter) -> tuple[pa.Table, dict[str, Any]]:
+    root = Root(recognised.folder, recognised.adapter, pixels=False)
+    samples = []
+    for sample in ADAPTERS[recognised.adapter].read(root, recognised.options):
+        samples.append(sample)
+        if len(samples) % 1000 == 0:
+            reporter.rows(len(samples))
+    reasons = [str(rejection.reason) for rejection in root.rejections]
+    facts = {
+        "dataset": recognised.adapter,
+        "rows_in": len(samples) + len(reasons),
+        "samples": len(samples),
+        "quarantined": len(reasons),
+        "by_reason": {reason: reasons.count(reason) for reason in sorted(set(reasons))},
+    }
+    return to_table(samples), facts
+
+
+_TEMPLATE = """\
+# Written by `biascarevl init`. Every key: README, "Configuration". Paths are relative to this file.
+workspace = "work"
+seed = 2026
+{datasets}
+[census]
+attributes = ["modality", "anatomy", "sex", "age_band"]
+suppress_below = 11                      # persons; hides small cells of identifiable data sets
+
+[weights]
+lower = 0.05
+upper = 20.0
+min_effective_share = 0.5
+[weights.targets]
+modality = {{ toward = "uniform", strength = 0.3 }}
+
+[gates]
+leakage = "drop_from_train"              # or "refuse", "warn"
+
+[shards]
+image_side_px = 256
+
+[model]
+preset = "tiny"
+
+[training]
+epochs = 2
+
+[evaluation]
+attributes = ["sex", "age_band", "modality"]
+"""
+
+
+def write_config(root: Path, out: Path) -> None:
+    """Write the recognised data sets as a configuration. Raises: BadInput when ``out`` exists."""
+    if out.exists():
+        raise BadInput(f"{out}: expected a new file, got one that exists; give --out")
+    tables = []
+    for recognised in _recognise(root):
+        lines = [
+            "",
+            "[[datasets]]",
+            f'adapter = "{recognised.adapter}"',
+            f"root = {_quoted(recognised.folder, out)}",
+        ]
+        for name, value in vars(recognised.options).items():
+            if isinstance(value, Path):
+                lines.append(f"{name} = {_quoted(value, out)}")
+        tables.append("\n".join([*lines, ""]))
+    out.write_text(_TEMPLATE.format(datasets="".join(tables)))
+
+
+def _quoted(path: Path, out: Path) -> str:
+    """The path relative to the configuration, as a TOML string (which is written like a JSON one)."""
+    return json.dumps(os.path.relpath(path.resolve(), out.resolve().parent), ensure_ascii=False)

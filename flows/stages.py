@@ -1,0 +1,246 @@
+"""The stages in the order of the data: what each reads, when it is stale, how it is run. No Prefect.
+
+A stage's digest covers its own settings and the digests of the stages before it, so that a change
+anywhere makes everything behind it stale, and nothing else.
+"""
+
+import contextlib
+import dataclasses
+import fcntl
+import functools
+import json
+import logging
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from deltalake import DeltaTable
+
+from flows.config import Config
+from flows.progress import Reporter
+from ingest.census import take_census
+from ingest.curate import curate
+from ingest.errors import BadInput, BiasCareError
+from ingest.read import DatasetConfig, check_not_empty, read_dataset, staged_paths
+from ingest.sample import SCHEMA_VERSION
+from ingest.workspace import Workspace, digest_of, is_fresh, read_stamp, write_stamp
+from shards.pack import pack
+from shards.weigh import weigh
+
+logger = logging.getLogger(__name__)
+
+Summary = dict[str, Any]
+
+SHARD_STAGES = ("weigh", "pack")
+"""The part of a refresh that starts from the published samples table."""
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One step. ``run`` returns its summary; ``outputs`` must stand for the stage to be skipped."""
+
+    name: str
+    title: str
+    digest: str
+    run: Callable[[Reporter], Summary]
+    outputs: list[Path]
+
+
+def refresh_stages(config: Config) -> list[Stage]:
+    """Read every dataset, curate, count, weigh, pack."""
+    workspace = config.workspace
+    reads = [_read_stage(config, dataset) for dataset in config.datasets]
+    policies = [(dataset.name, dataset.split) for dataset in config.datasets]
+    curated = digest_of([[stage.digest for stage in reads], _plain(config.gates), policies])
+    identifiable = {dataset.name for dataset in config.datasets if dataset.identifiable}
+    caps = {dataset.name: dataset.max_repeats for dataset in config.datasets}
+    draws = (config.training.epochs, config.training.draws_per_epoch)
+    return [
+        *reads,
+        Stage(
+            "curate", "split, validate, guard", curated,
+            lambda reporter: curate(workspace, list(config.datasets), config.gates),
+            [workspace.samples, workspace.quarantine, workspace.validation, workspace.leakage],
+        ),
+        Stage(
+            "census", "count", digest_of([curated, _plain(config.census), sorted(identifiable)]),
+            lambda reporter: take_census(workspace, config.census, identifiable=identifiable),
+            [workspace.census],
+        ),
+        Stage(
+            "weigh", "weigh", digest_of([curated, _plain(config.weights), config.census.attributes, caps, draws]),
+            lambda reporter: weigh(
+                workspace, config.weights, attributes=list(config.census.attributes), max_repeats=caps,
+                num_epochs=draws[0], draws_per_epoch=draws[1],
+            ),
+            [workspace.weights, workspace.solution],
+        ),
+        Stage(
+            "pack", "pack", digest_of([curated, _plain(config.shards)]),
+            functools.partial(_pack, config),
+            [workspace.index, workspace.manifest],
+        ),
+    ]  # fmt: skip
+
+
+def train_stages(config: Config) -> list[Stage]:
+    """Train on what refresh published. Raises: BadInput when that is not up to date."""
+    workspace = config.workspace
+    behind = stale(config, refresh_stages(config))
+    if behind:
+        raise BadInput(
+            f"{workspace.root}: expected a finished refresh, got stale {behind[0].name}; run `biascarevl refresh` first"
+        )
+    inputs = [_finished(workspace, "weigh"), _finished(workspace, "pack")]
+    digest = digest_of([inputs, _plain(config.model), _plain(config.training), config.seed])
+    return [Stage("train", "train", digest, functools.partial(_train, config), [workspace.runs / "current.json"])]
+
+
+def evaluate_stages(config: Config) -> list[Stage]:
+    """Predict, score and report the current run."""
+    workspace = config.workspace
+    trained = _finished(workspace, "train")
+    folder = workspace.runs / current_run(workspace)
+    predicted = digest_of([trained, "predict"])
+    scored = digest_of([predicted, _plain(config.evaluation), config.seed])
+    return [
+        Stage(
+            "predict", "predict", predicted, functools.partial(_predict, config),
+            [folder / "predictions"],
+        ),
+        Stage(
+            "evaluate", "score", scored, functools.partial(_evaluate, config),
+            [folder / "scores.parquet", folder / "gaps.parquet"],
+        ),
+        Stage(
+            "report", "report", digest_of([scored, _finished(workspace, "census"), _finished(workspace, "weigh")]),
+            functools.partial(_report, config), [workspace.report],
+        ),
+    ]  # fmt: skip
+
+
+def stale(config: Config, stages: list[Stage]) -> list[Stage]:
+    """The stages whose inputs changed since they last finished, or whose outputs are gone."""
+    return [stage for stage in stages if not is_fresh(config.workspace, stage.name, stage.digest)]
+
+
+def preflight(config: Config, stages: list[Stage]) -> None:
+    """Refuse an empty dataset among the stale ones, before anything is written."""
+    names = {stage.name for stage in stages}
+    for dataset in config.datasets:
+        if read_name(dataset) in names:
+            check_not_empty(dataset)
+
+
+def run_stage(config: Config, stage: Stage, reporter: Reporter) -> Summary:
+    """Run one stage unless it is fresh, and stamp it when it finished."""
+    workspace = config.workspace
+    if is_fresh(workspace, stage.name, stage.digest):
+        reporter.skipped(stage.title)
+        stamp = read_stamp(workspace, stage.name)
+        assert stamp is not None, "a fresh stage has a stamp"
+        summary: Summary = stamp["summary"]
+        return summary
+    with reporter.stage(stage.title):
+        summary = stage.run(reporter)
+    write_stamp(workspace, stage.name, digest=stage.digest, outputs=stage.outputs, summary=summary)
+    reporter.finished(stage.title, summary)
+    return summary
+
+
+@contextlib.contextmanager
+def locked(workspace: Workspace) -> Iterator[None]:
+    """Hold the workspace for this process; a second one is told so instead of writing beside the first."""
+    workspace.root.mkdir(parents=True, exist_ok=True)
+    with (workspace.root / ".lock").open("w") as stream:
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise BiasCareError(
+                f"{workspace.root}: expected a free workspace, got one another process works on"
+            ) from error
+        yield
+
+
+def read_name(dataset: DatasetConfig) -> str:
+    return f"read-{dataset.name}"
+
+
+def current_run(workspace: Workspace) -> str:
+    """The run that train last finished. Raises: BadInput when there is none."""
+    path = workspace.runs / "current.json"
+    if not path.exists():
+        raise BadInput(f"{workspace.root}: expected a trained run, got none; run `biascarevl train` first")
+    run: str = json.loads(path.read_text())["run"]
+    return run
+
+
+def _finished(workspace: Workspace, stage: str) -> str:
+    """The digest of a stage that must have finished. Raises: BadInput when it has not."""
+    stamp = read_stamp(workspace, stage)
+    if stamp is None:
+        before = "train" if stage == "train" else "refresh"
+        raise BadInput(f"{workspace.root}: expected stage {stage} to be finished; run `biascarevl {before}` first")
+    digest: str = stamp["digest"]
+    return digest
+
+
+def _plain(settings: Any) -> Any:
+    return dataclasses.asdict(settings)
+
+
+def _read_stage(config: Config, dataset: DatasetConfig) -> Stage:
+    def run(reporter: Reporter) -> Summary:
+        return read_dataset(config.workspace, dataset, progress=reporter.rows)
+
+    digest = digest_of([SCHEMA_VERSION, dataset.digest()])
+    return Stage(
+        read_name(dataset),
+        f"read {dataset.name}",
+        digest,
+        run,
+        list(staged_paths(config.workspace, dataset.name)),
+    )
+
+
+def _pack(config: Config, reporter: Reporter) -> Summary:
+    roots = {dataset.name: dataset.root for dataset in config.datasets}
+    version = DeltaTable(config.workspace.samples).version()
+    return pack(config.workspace, roots, config.shards, samples_version=version, progress=reporter.rows)
+
+
+def _train(config: Config, reporter: Reporter) -> Summary:
+    from model.train import train
+
+    return train(config.workspace, model=config.model, training=config.training, seed=config.seed)
+
+
+def _predict(config: Config, reporter: Reporter) -> Summary:
+    from model.predict import predict
+
+    return predict(config.workspace, run=current_run(config.workspace), seed=config.seed)
+
+
+def _evaluate(config: Config, reporter: Reporter) -> Summary:
+    from evaluation.evaluate import evaluate
+
+    settings = config.evaluation
+    return evaluate(
+        config.workspace, run=current_run(config.workspace), attributes=list(settings.attributes),
+        num_resamples=settings.num_resamples, delta=settings.delta, seed=config.seed,
+    )  # fmt: skip
+
+
+def _report(config: Config, reporter: Reporter) -> Summary:
+    from evaluation.report import write_report
+
+    identifiable = any(dataset.identifiable for dataset in config.datasets)
+    path = write_report(
+        config.workspace,
+        run=current_run(config.workspace),
+        out=config.workspace.report,
+        title=config.source.stem,
+        num_pictures=0 if identifiable else config.evaluation.report_pictures,
+    )
+    return {"report": path.name}
