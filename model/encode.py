@@ -21,7 +21,8 @@ from model.config import NetworkConfig
 from model.losses import IGNORED
 from model.prompt_encoder import PROMPT_SETS, Prompt
 from model.tokenizer import IMAGE_PAD, TURN_END, TURN_START, VISION_END, VISION_START
-from shards.record import Record, shrink_mask
+from shards.members import shrink_mask
+from shards.record import Record
 
 PIXEL_MEAN = np.array([123.675, 116.28, 103.53], dtype=np.float32)
 PIXEL_STD = np.array([58.395, 57.12, 57.375], dtype=np.float32)

@@ -5,7 +5,6 @@ tar headers are fixed and the encoders' settings are constants. Weights stay out
 """
 
 import functools
-import io
 import itertools
 import json
 import os
@@ -16,7 +15,6 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from PIL import Image
@@ -27,9 +25,8 @@ from ingest.images import read_image, read_masks
 from ingest.sample import SCHEMA_VERSION, ImageStatus, Task
 from ingest.workspace import Workspace, publishing, write_json
 from shards.manifest import INDEX_SCHEMA, PackedShard, sha256_of, xxh3_of
-from shards.record import encode_masks
+from shards.members import encode_image, encode_masks, shrink_image
 
-JPEG_QUALITY = 92
 MEMBER_MTIME = 0  # a float or the present time would bloat the headers and change the bytes on every run
 ROWS_PER_PROCESS = 2_000
 """Below this many samples per process, starting one costs more than it saves."""
@@ -199,25 +196,3 @@ def _packed_image(path: Path, suffix: str, side_px: int) -> tuple[bytes, tuple[i
     """A picture's bytes as packed, and (height, width). Cached: several questions share a picture."""
     picture = shrink_image(Image.fromarray(read_image(path)), side_px)
     return encode_image(picture, suffix), (picture.height, picture.width)
-
-
-def shrink_image(picture: Image.Image, side_px: int) -> Image.Image:
-    """The picture with its longest side at most ``side_px``, aspect kept, never enlarged."""
-    scale = side_px / max(picture.size)
-    if scale >= 1:
-        return picture
-    width, height = (max(1, round(side * scale)) for side in picture.size)
-    return picture.resize((width, height), Image.Resampling.BICUBIC, reducing_gap=3.0)
-
-
-def encode_image(picture: Image.Image, suffix: str) -> bytes:
-    """Picture -> PNG or JPEG bytes without any metadata; a grey picture is stored as one channel."""
-    pixels = np.asarray(picture)
-    if (pixels[..., 0] == pixels[..., 1]).all() and (pixels[..., 0] == pixels[..., 2]).all():
-        picture = Image.fromarray(np.ascontiguousarray(pixels[..., 0]))
-    buffer = io.BytesIO()
-    if suffix == "png":
-        picture.save(buffer, format="PNG", compress_level=6)
-    else:
-        picture.save(buffer, format="JPEG", quality=JPEG_QUALITY, subsampling=0)
-    return buffer.getvalue()

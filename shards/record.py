@@ -53,36 +53,6 @@ def _no_masks() -> NDArray[np.bool_]:
     raise ValueError("this sample has no masks")
 
 
-def encode_masks(masks: NDArray[np.bool_], *, size: tuple[int, int]) -> bytes:
-    """The ``.masks.npz`` member of native planes [T, H, W] for a picture packed at ``size`` = (h, w)."""
-    planes = np.stack([shrink_mask(mask, size=size) for mask in masks])
-    buffer = io.BytesIO()
-    np.savez_compressed(
-        buffer,
-        masks=planes.astype(np.uint8),
-        native=np.packbits(masks),
-        native_shape=np.array(masks.shape, dtype=np.int64),
-    )
-    return buffer.getvalue()
-
-
-def shrink_mask(mask_HW: NDArray[np.bool_], *, size: tuple[int, int]) -> NDArray[np.bool_]:
-    """Resize a mask to ``size`` = (h, w) by area, at least half covered; a mask never vanishes.
-
-    Where every cell of a non-empty mask is covered by less than half, the best covered one is kept:
-    lesions of 3-5 px disappear from most pictures otherwise (METHODS, measured).
-    """
-    height, width = size
-    picture = Image.fromarray(mask_HW.astype(np.uint8) * 255)
-    covered = np.asarray(picture.resize((width, height), Image.Resampling.BOX))
-    shrunk = covered >= 128
-    if mask_HW.any() and not shrunk.any():
-        soft = np.asarray(picture.convert("F").resize((width, height), Image.Resampling.BOX))
-        shrunk = np.zeros((height, width), dtype=bool)
-        shrunk.flat[int(soft.argmax())] = True
-    return shrunk
-
-
 def decode_record(members: dict[str, bytes]) -> Record:
     """The record in a sample's members (suffix -> bytes)."""
     fields = json.loads(members["json"])

@@ -24,7 +24,8 @@ from PIL import Image, ImageDraw
 
 from ingest.sample import Sample, sample_id_of, to_table
 from ingest.workspace import Workspace, write_json
-from shards.record import Record, encode_masks
+from shards.members import encode_masks
+from shards.record import Record
 
 SHAPES = ("disc", "square")
 CLASSES = ("pale", "red", "green")

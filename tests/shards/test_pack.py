@@ -12,8 +12,9 @@ from ingest.errors import BadInput, BiasCareError
 from ingest.images import read_masks
 from ingest.workspace import Workspace
 from shards.load import LoadConfig, open_shards
+from shards.members import encode_masks, shrink_mask
 from shards.pack import PACKABLE_SQL, ShardsConfig, pack
-from shards.record import decode_record, encode_masks, iterate_records, members_of, read_range, shrink_mask
+from shards.record import decode_record, iterate_records, members_of, read_range
 from shards.verify import verify
 
 
