@@ -1,8 +1,4 @@
-"""The bias census: who and what is in the corpus, counted in DuckDB by row, image, study and person.
-
-Writes ``census/``: ``counts.parquet`` (per attribute and level, whole corpus and per dataset),
-``associations.parquet`` (every pair of attributes) and ``persons.parquet`` (what stands for a person).
-"""
+"""Counts of levels by row, image, study and person, whole corpus and per data set."""
 
 import itertools
 from dataclasses import dataclass
