@@ -4,7 +4,7 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -111,11 +111,19 @@ def simulate(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="An empty or new folder.")],
     samples: Annotated[int, typer.Option(min=30, help="Number of samples over all data sets.")] = 1200,
     seed: Annotated[int, typer.Option(help="Same seed, same bytes.")] = 2026,
+    profile: Annotated[
+        Literal["demo", "paper", "every"],
+        typer.Option(help="demo: three small data sets; paper: the published corpus and proportions; every: all."),
+    ] = "demo",
+    images: Annotated[
+        Literal["none", "sample", "all"], typer.Option(help="Which pictures are written; sample: one in a hundred.")
+    ] = "all",
 ) -> None:
-    """Write small data sets in their native layouts with planted bias, and planted.json saying what was planted."""
+    """Write data sets in their native layouts with planted bias, and planted.json saying what was planted."""
     from flows.demo import simulate_into
 
-    print(f"planted: {simulate_into(folder, num_samples=samples, seed=seed)}")
+    planted = simulate_into(folder, num_samples=samples, seed=seed, profile=profile, images=images)
+    print(f"planted: {planted}")
 
 
 @app.command()

@@ -64,9 +64,10 @@ report_pictures = 4                     # simulated ones: the report may show th
 """
 
 
-def simulate_into(folder: Path, *, num_samples: int, seed: int) -> Path:
+def simulate_into(folder: Path, *, num_samples: int, seed: int, profile: str = "demo", images: str = "all") -> Path:
     """Simulate the corpora under ``folder``, which must be new or empty. Returns the path of planted.json."""
-    from ingest.simulate import simulate
+    from ingest.simulate import Profile, simulate
+    from ingest.simulate.planted import Images
 
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise BadInput(f"{folder}: expected a new or empty folder, got one that holds something")
@@ -78,7 +79,9 @@ def simulate_into(folder: Path, *, num_samples: int, seed: int) -> Path:
         reporter.rows(written, num_samples)
 
     with reporter.stage("simulate"), publishing(folder) as staged:
-        planted = simulate(staged, num_samples=num_samples, seed=seed, progress=count)
+        planted = simulate(
+            staged, num_samples=num_samples, seed=seed, profile=Profile(profile), images=Images(images), progress=count
+        )
     return folder / planted.name
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from ingest.deidentify import PUBLIC_KEY, pseudonym
 from ingest.errors import BadInput
+from ingest.namespaces import namespace_of
 from ingest.quarantine import Reason, Rejection
 from ingest.sample import Sample, sample_id_of
 
@@ -84,8 +85,8 @@ class Root:
         return path
 
     def pseudonym(self, native: str) -> str:
-        """The pseudonym of a native person identifier of this data set."""
-        return pseudonym(self.dataset, native, self._key)
+        """The pseudonym of a native person identifier; the same in every data set of one namespace (and key)."""
+        return pseudonym(namespace_of(self.dataset), native, self._key)
 
     def sample(self, native_id: str, **fields: Any) -> Sample:
         """A Sample of this data set; ``fields`` are Sample's own."""

@@ -21,7 +21,7 @@ from ingest.simulate.pictures import (
     write_broken_png,
     write_png,
 )  # fmt: skip
-from ingest.simulate.planted import Plan, Planted, defects_for, num_duplicates_for
+from ingest.simulate.planted import Plan, Planted
 
 _SLICES_PER_SUBJECT = 5
 _TEST_EVERY = 5  # every fifth subject
@@ -109,8 +109,9 @@ def write(folder: Path, num_rows: int, plan: Plan) -> Planted:
         mine = [each for each in slices if each.source is source]
         for name in ("image", "label"):
             (folder / source.name / name).mkdir(parents=True)
-        for each in mine:
-            _write_slice(folder / source.name, each)
+        for number, each in enumerate(mine):
+            if plan.has_picture(number):
+                _write_slice(folder / source.name, each)
             plan.progress(1)
         _write_description(folder / source.name, source, mine)
     for each in slices:
@@ -121,7 +122,7 @@ def write(folder: Path, num_rows: int, plan: Plan) -> Planted:
 def _plan(num_rows: int, plan: Plan, planted: Planted) -> list[_Slice]:
     """All slices, defects and duplicates in place. A defective one stands only in training."""
     generator = np.random.default_rng((plan.seed, 1))
-    defects = defects_for(_DEFECTS, num_rows=num_rows, num_samples=plan.num_samples)
+    defects = plan.defects(_DEFECTS, num_rows)
     num_twice = defects.count(Reason.DUPLICATED_ID)
     numbers = _share_out(num_rows - num_twice)
     slices = [
@@ -135,7 +136,7 @@ def _plan(num_rows: int, plan: Plan, planted: Planted) -> list[_Slice]:
     for defect in defects:
         index = chosen.pop()
         slices[index] = replace(slices[index], defect=defect)
-    for _ in range(num_duplicates_for(num_rows=num_rows, num_samples=plan.num_samples)):
+    for _ in range(plan.num_duplicates(num_rows)):
         first = slices[chosen.pop()]
         same_source = [index for index in in_test if slices[index].source is first.source]
         if same_source:

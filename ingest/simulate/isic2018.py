@@ -14,10 +14,13 @@ from ingest.modality import Modality
 from ingest.quarantine import Reason
 from ingest.sample import Split, age_band_of
 from ingest.simulate.pictures import Kind, Picture, Shape, Texture, draw, write_broken_jpeg, write_jpeg
-from ingest.simulate.planted import Plan, Planted, defects_for, num_duplicates_for
+from ingest.simulate.planted import Plan, Planted
+
+METADATA = "ham10000/HAM10000_metadata.csv"
+"""Where HAM10000's table lies, beside the folder of the pictures."""
 
 FLOOR_TEST_PERSONS = 60
-MIN_SAMPLES_FOR_FLOOR = 600
+MIN_ROWS_FOR_FLOOR = 240
 CONTRAST = {"male": 1.0, "female": 0.55, "unknown": 1.0}
 """Lesions of women are painted this much weaker: a gap can exist, and is planted."""
 
@@ -68,27 +71,28 @@ class _Image:
         return f"HAM_{self.lesion:07d}"
 
 
-def write(folder: Path, num_rows: int, plan: Plan, *, metadata: Path) -> Planted:
-    """Write ``num_rows`` pictures with their classes, and the metadata of all of them at ``metadata``."""
+def write(folder: Path, num_rows: int, plan: Plan) -> Planted:
+    """Write ``num_rows`` pictures with their classes, and beside ``folder`` the metadata of all of them (METADATA)."""
     planted = Planted("isic2018")
     images = _plan(num_rows, plan, planted)
     for part in _PARTS.values():
         (folder / f"ISIC2018_Task3_{part}_Input").mkdir(parents=True)
     for image in images:
-        _write_picture(folder / f"ISIC2018_Task3_{_PARTS[image.split]}_Input" / f"{image.name}.jpg", image)
+        if plan.has_picture(image.number):
+            _write_picture(folder / f"ISIC2018_Task3_{_PARTS[image.split]}_Input" / f"{image.name}.jpg", image)
         _account(planted, image)
         plan.progress(1)
-    _write_tables(folder, metadata, images)
-    planted.notes |= _notes(images, plan.num_samples)
+    _write_tables(folder, folder.parent / METADATA, images)
+    planted.notes |= _notes(images, num_rows)
     return planted
 
 
 def _plan(num_rows: int, plan: Plan, planted: Planted) -> list[_Image]:
     """All pictures, defects and duplicates in place. A defective one stands only in training."""
     generator = np.random.default_rng((plan.seed, 3))
-    defects = defects_for(_DEFECTS, num_rows=num_rows, num_samples=plan.num_samples)
+    defects = plan.defects(_DEFECTS, num_rows)
     num_images = num_rows - defects.count(Reason.DUPLICATED_ID)
-    images = _plan_images(num_images, plan, generator)
+    images = _plan_images(num_images, num_rows, plan.seed, generator)
     in_train = [index for index, image in enumerate(images) if image.split is Split.TRAIN]
     chosen = generator.permutation(in_train).tolist()
     for defect in defects:
@@ -96,16 +100,16 @@ def _plan(num_rows: int, plan: Plan, planted: Planted) -> list[_Image]:
         images[index] = replace(images[index], defect=defect)
     in_test = [index for index, image in enumerate(images) if image.split is Split.TEST]
     others = generator.permutation(in_test).tolist()
-    for _ in range(min(num_duplicates_for(num_rows=num_rows, num_samples=plan.num_samples), len(in_test))):
+    for _ in range(min(plan.num_duplicates(num_rows), len(in_test))):
         first, second = images[chosen.pop()], others.pop()
         images[second] = replace(images[second], label=first.label, picture=first.picture)
         planted.duplicate(first.name, images[second].name)
     return images
 
 
-def _plan_images(num_images: int, plan: Plan, generator: np.random.Generator) -> list[_Image]:
+def _plan_images(num_images: int, num_rows: int, seed: int, generator: np.random.Generator) -> list[_Image]:
     """Test and validation lesions have one picture each; lesions in training have up to three."""
-    floor = 2 * _TEST_PER_SEX + 4 if plan.num_samples >= MIN_SAMPLES_FOR_FLOOR else 0
+    floor = 2 * _TEST_PER_SEX + 4 if num_rows >= MIN_ROWS_FOR_FLOOR else 0
     num_test, num_validation = max(floor, round(0.2 * num_images)), max(1, round(0.08 * num_images))
     sexes = ["female", "male"] * (_TEST_PER_SEX if floor else 1)
     images: list[_Image] = []
@@ -118,12 +122,12 @@ def _plan_images(num_images: int, plan: Plan, generator: np.random.Generator) ->
             split = Split.VALIDATION
         sex = sexes[position] if position < len(sexes) else _choose(_SEX_SHARES, generator)
         num_views = 1 if split is not Split.TRAIN else int(generator.choice(3, p=[0.65, 0.25, 0.1])) + 1
-        first = _plan_image(position, lesion, split, sex, plan.seed, generator)
+        first = _plan_image(position, lesion, split, sex, seed, generator)
         images += [first] + [
             replace(
                 first,
                 number=position + view,
-                picture=_paint(position + view, first.label, sex, plan.seed, generator),
+                picture=_paint(position + view, first.label, sex, seed, generator),
             )
             for view in range(1, min(num_views, num_images - position))
         ]
@@ -203,7 +207,7 @@ def _account(planted: Planted, image: _Image) -> None:
         )  # fmt: skip
 
 
-def _notes(images: Sequence[_Image], num_samples: int) -> dict[str, Any]:
+def _notes(images: Sequence[_Image], num_rows: int) -> dict[str, Any]:
     """The planted association and contrast, and whether the test side is large enough to compare the sexes."""
     melanoma = {
         sex: float(np.mean([float(image.label == "MEL") for image in images if image.sex == sex] or [0.0]))
@@ -217,5 +221,5 @@ def _notes(images: Sequence[_Image], num_samples: int) -> dict[str, Any]:
         "test_persons_by_sex": persons,
         "floor_test_persons": FLOOR_TEST_PERSONS,
         "floor_met": min(persons.values()) >= FLOOR_TEST_PERSONS,
-        "floor_promised": num_samples >= MIN_SAMPLES_FOR_FLOOR,
+        "floor_promised": num_rows >= MIN_ROWS_FOR_FLOOR,
     }

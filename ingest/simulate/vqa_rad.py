@@ -12,7 +12,7 @@ from ingest.anatomy import Anatomy
 from ingest.modality import Modality
 from ingest.quarantine import Reason
 from ingest.simulate.pictures import Kind, Picture, Shape, Texture, draw, write_broken_jpeg, write_jpeg
-from ingest.simulate.planted import Plan, Planted, defects_for, num_duplicates_for
+from ingest.simulate.planted import Plan, Planted
 
 _DEFECTS = (Reason.DUPLICATED_ID, Reason.IMAGE_ABSENT, Reason.MISSING_FIELD, Reason.IMAGE_CORRUPT)
 _VALUES = {  # background and finding, in grey levels
@@ -86,11 +86,12 @@ def write(folder: Path, num_rows: int, plan: Plan) -> Planted:
     planted = Planted("vqa_rad")
     generator = np.random.default_rng((plan.seed, 2))
     cases = _plan(num_rows, plan, generator)
-    cases = _with_duplicates(cases, num_duplicates_for(num_rows=num_rows, num_samples=plan.num_samples), generator)
+    cases = _with_duplicates(cases, plan.num_duplicates(num_rows), generator)
     rows: list[dict[str, Any]] = []
     (folder / IMAGES).mkdir(parents=True)
     for case in cases:
-        _write_picture(folder / IMAGES / case.image_name, case)
+        if plan.has_picture(case.number):
+            _write_picture(folder / IMAGES / case.image_name, case)
         questions = _questions_of(case, first_qid=len(rows) + 1, generator=generator)
         rows += questions
         _account(planted, case, questions)
@@ -102,7 +103,7 @@ def write(folder: Path, num_rows: int, plan: Plan) -> Planted:
 
 def _plan(num_rows: int, plan: Plan, generator: np.random.Generator) -> list[_Case]:
     """Pictures whose questions add up to ``num_rows``; those with a defect carry one question and teach."""
-    defects = defects_for(_DEFECTS, num_rows=num_rows, num_samples=plan.num_samples)
+    defects = plan.defects(_DEFECTS, num_rows)
     num_left = num_rows - len(defects) - defects.count(Reason.DUPLICATED_ID)
     cases: list[_Case] = []
     while num_left > 0:

@@ -11,8 +11,9 @@ from ingest.adapters.root import Root
 from ingest.errors import BadInput
 from ingest.images import CorruptImage, describe_image, read_image, read_masks
 from ingest.sample import age_band_of
-from ingest.simulate import simulate
+from ingest.simulate import PROFILES, Profile, share_out, simulate
 from ingest.simulate.pictures import SIDE_PX, Kind, Shape, mask_of
+from ingest.simulate.planted import Images
 
 NUM_SAMPLES = 1200
 
@@ -180,3 +181,23 @@ def test_a_folder_with_other_files_is_left_alone_and_an_earlier_simulation_is_re
     simulate(tmp_path / "raw", num_samples=60, seed=1)
     simulate(tmp_path / "fresh", num_samples=60, seed=1)
     assert digests_of(tmp_path / "raw") == digests_of(tmp_path / "fresh")
+
+
+def test_without_pixels_the_tables_stay_whole_and_no_picture_is_written(tmp_path):
+    simulate(tmp_path / "none", num_samples=900, seed=2, images=Images.NONE)
+    planted = json.loads((tmp_path / "none" / "planted.json").read_text())
+    assert not list(tmp_path.rglob("*.jpg")) + list(tmp_path.rglob("*.png")) + list(tmp_path.rglob("*.npz"))
+    assert sum(account["num_rows"] for account in planted["datasets"].values()) == 900
+    assert planted["duplicates"] == []
+    reasons = {row["reason"] for row in planted["quarantine"]}
+    assert reasons == {"duplicated_id", "label_invalid", "missing_field"}
+
+
+def test_a_sample_of_the_pictures_is_one_in_a_hundred(tmp_path):
+    simulate(tmp_path / "some", num_samples=1200, seed=2, images=Images.SAMPLE)
+    assert len(list((tmp_path / "some" / "isic2018").rglob("*.jpg"))) == 5  # of 480
+
+
+def test_the_published_corpus_has_its_published_sizes():
+    assert sum(PROFILES[Profile.PAPER].values()) == 3_440_000
+    assert sum(share_out(50_000, Profile.EVERY).values()) == 50_000

@@ -1,0 +1,33 @@
+"""Which data sets count the same people, lesions and figures: their identifiers mean the same across corpora.
+
+A data set that is not named here keeps its identifiers to itself, so that two unrelated "patient 1" stay two.
+"""
+
+import re
+
+NAMESPACES: dict[str, str] = {
+    "mimic_cxr": "mimic",
+    "cxr_lt_2024": "mimic",
+    "isic2018": "isic",
+    "isic2019": "isic",
+    "ham10000": "isic",
+    "pubmedvision": "pmc",
+    "pmc_vqa": "pmc",
+}
+"""Data set -> namespace of its ``patient_id`` (before the pseudonym), ``study_id`` and ``figure_id``."""
+
+_PMC_FIGURE = re.compile(r"(PMC\d+)_.+")
+
+
+def namespace_of(dataset: str) -> str:
+    """The namespace of a data set's identifiers; its own name unless it shares one."""
+    return NAMESPACES.get(dataset, dataset)
+
+
+def article_of(figure_id: str | None) -> str | None:
+    """The article of a PMC figure: "PMC1064097_F1" stands in PMC1064097. None for every other figure.
+
+    PubMedVision's "pmc_632348" is no PMC number but its own row number, and gives None.
+    """
+    match = _PMC_FIGURE.fullmatch(figure_id or "")
+    return match.group(1) if match else None
