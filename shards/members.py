@@ -37,7 +37,8 @@ def encode_masks(masks: NDArray[np.bool_], *, size: tuple[int, int]) -> bytes:
     buffer = io.BytesIO()
     np.savez_compressed(
         buffer,
-        masks=planes.astype(np.uint8),
+        masks=np.packbits(planes),
+        shape=np.array(planes.shape, dtype=np.int64),
         native=np.packbits(masks),
         native_shape=np.array(masks.shape, dtype=np.int64),
     )
