@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import duckdb
 import pyarrow as pa
@@ -52,16 +53,40 @@ ATTRIBUTES: dict[str, Attribute] = {
 
 
 def connect_samples(samples: Path) -> duckdb.DuckDBPyConnection:
-    """A DuckDB connection on which ``samples`` is the Delta table, with ``person_key`` as a further column."""
-    return connect_table(DeltaTable(samples).to_pyarrow_dataset())
+    """A DuckDB connection on which ``samples`` is the Delta table, with ``person_key`` as a further column.
+
+    DuckDB reads the version's Parquet files itself: many times faster than through an Arrow dataset, because
+    repeated words stay dictionaries.
+    """
+    table = DeltaTable(samples)
+    # The log writes each path percent-encoded once more than the disk has it.
+    files = [str(samples / unquote(path)) for path in table.get_add_actions(flatten=True)["path"].to_pylist()]
+    if not files:
+        return connect_table(table.to_pyarrow_dataset())
+    connection = duckdb.connect()
+    paths = ", ".join(f"'{quoted(path)}'" for path in files)
+    connection.execute(
+        f"CREATE VIEW raw_samples AS SELECT * FROM read_parquet([{paths}], "
+        "hive_partitioning = true, hive_types_autocast = false, union_by_name = true)"
+    )
+    return _with_person_key(connection)
 
 
 def connect_table(table: Any) -> duckdb.DuckDBPyConnection:
     """The same over an Arrow table or dataset in memory."""
     connection = duckdb.connect()
     connection.register("raw_samples", table)
+    return _with_person_key(connection)
+
+
+def _with_person_key(connection: duckdb.DuckDBPyConnection) -> duckdb.DuckDBPyConnection:
     connection.execute(f"CREATE VIEW samples AS SELECT *, {PERSON_KEY_SQL} AS person_key FROM raw_samples")
     return connection
+
+
+def quoted(word: str) -> str:
+    """``word`` as it may stand between single quotes in SQL."""
+    return word.replace("'", "''")
 
 
 def fetch(connection: duckdb.DuckDBPyConnection, query: str) -> pa.Table:
