@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from ingest.adapters.folders import folders_under
-from ingest.adapters.root import Root, RowRefused, read_csv
+from ingest.adapters.root import Root, RowRefused
+from ingest.adapters.rows import read_csv
 from ingest.anatomy import Anatomy, anatomy_of
 from ingest.errors import BadInput
 from ingest.modality import Modality

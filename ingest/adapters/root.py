@@ -1,12 +1,12 @@
 """What an adapter is handed: one data set's folder, read safely, and a place for rows set aside."""
 
-import csv
 import json
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from ingest.adapters.rows import read_csv, read_json_array, read_lines, read_parquet
 from ingest.deidentify import PUBLIC_KEY, pseudonym
 from ingest.errors import BadInput
 from ingest.namespaces import namespace_of
@@ -75,6 +75,18 @@ class Root:
         """``read_csv`` of a file inside the root."""
         return read_csv(self._required(name), columns=columns)
 
+    def json_rows(self, name: str) -> Iterator[tuple[int, Any]]:
+        """``read_json_array`` of a file inside the root: its elements with their numbers from 1."""
+        return read_json_array(self._required(name))
+
+    def parquet(self, name: str, *, columns: Sequence[str]) -> Iterator[tuple[int, dict[str, Any]]]:
+        """``read_parquet`` of a file inside the root: its rows with their numbers from 0, only ``columns`` read."""
+        return read_parquet(self._required(name), columns=columns)
+
+    def lines(self, name: str) -> Iterator[tuple[int, str]]:
+        """``read_lines`` of a file inside the root."""
+        return read_lines(self._required(name))
+
     def _required(self, name: str) -> Path:
         try:
             path = self.resolve(name)
@@ -104,25 +116,3 @@ class Root:
                 reason=reason, detail=detail, sample=sample,
             )
         )  # fmt: skip
-
-
-def read_csv(path: Path, *, columns: Sequence[str] = ()) -> Iterator[tuple[int, dict[str, str] | None]]:
-    """The rows of a CSV file as (line number, header being line 1; row by column, None when it is ragged).
-
-    Raises: BadInput when the file is absent, not UTF-8 CSV, or one of ``columns`` is not in its header.
-    """
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.reader(file)
-            header = [name.strip() for name in next(reader, [])]
-            missing = [name for name in columns if name not in header]
-            if missing:
-                raise BadInput(f"{path}: expected the columns {', '.join(missing)}, got {', '.join(header)}")
-            for row in reader:
-                if row:
-                    whole = len(row) == len(header)
-                    yield reader.line_num, dict(zip(header, row, strict=True)) if whole else None
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise BadInput(f"{path}: expected CSV in UTF-8, got {error}") from error
-    except OSError as error:
-        raise BadInput(f"{path}: expected a CSV file, got {type(error).__name__}") from error

@@ -8,7 +8,8 @@ from PIL import Image
 
 from ingest.adapters import ADAPTERS, imed361m, isic2018, vqa_rad
 from ingest.adapters.recognise import recognise_under, unrecognised_under
-from ingest.adapters.root import Root, read_csv
+from ingest.adapters.root import Root
+from ingest.adapters.rows import read_csv
 from ingest.errors import BadInput
 from ingest.quarantine import Reason
 from ingest.sample import Sample, to_table
