@@ -16,7 +16,7 @@ demo: setup
 	$(BIN)/biascarevl demo --workspace work/demo
 
 test: setup
-	OMP_NUM_THREADS=1 $(BIN)/pytest --cov --cov-report=term --cov-fail-under=80
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile --cov --cov-report=term --cov-fail-under=80
 
 check: setup
 	$(BIN)/ruff check .
