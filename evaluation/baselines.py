@@ -15,7 +15,7 @@ from scipy import stats
 from evaluation.estimators import RatioEstimator
 from evaluation.metrics.segmentation import dice
 from evaluation.metrics.vqa import words_of
-from ingest.images import decode_mask
+from ingest.masks import decode_mask
 from ingest.sample import Split, Task
 from ingest.workspace import Workspace
 from shards.record import iterate_records

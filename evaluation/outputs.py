@@ -13,7 +13,7 @@ from PIL import Image
 
 from evaluation.baselines import resize_mask
 from evaluation.metrics.segmentation import dice, iou
-from ingest.images import decode_mask
+from ingest.masks import decode_mask
 from ingest.sample import Task
 from ingest.workspace import Workspace, publishing, write_json
 from shards.record import decode_record, members_of, read_range

@@ -1,48 +1,35 @@
-"""Pictures and masks: decoded whole, described, and masks as text. A file that does not decode says so.
+"""Pictures of every kind: decoded whole, windowed, upright, described. A file that does not decode says so.
 
-Mask files are IMed-361M's: a scipy CSR matrix (channels x pixels) whose true shape ``(T, H, W, 1)``
-stands only in the file name. Row-major, in the orientation of the picture (seen on BTCV).
+One picture per file: of a DICOM file with several frames the middle one, of a NIfTI volume its middle
+axial slice (``ingest.dicom``, ``ingest.nifti``).
 """
 
-import ast
 import hashlib
 import io
 import struct
-import zipfile
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from PIL import ExifTags, Image, ImageOps
+from PIL import ExifTags, Image
 
-MAX_PIXELS = 2**28
-"""Above this a picture or mask is taken for a decompression bomb (16384 x 16384)."""
+from ingest.pixels import MAX_PIXELS, CorruptImage, check_size, shrunk, size_within, windowed
 
+NIFTI_SUFFIXES = (".nii", ".nii.gz", ".hdr", ".img", ".mgz", ".mgh")
+DICOM_SUFFIXES = (".dcm", ".dicom", ".dcm.gz")
 _DECODE_ERRORS = (OSError, SyntaxError, ValueError, EOFError, IndexError, struct.error, zlib.error)
-_ARCHIVE_ERRORS = (
-    OSError,
-    ValueError,
-    KeyError,
-    EOFError,
-    NotImplementedError,
-    zipfile.BadZipFile,
-    zlib.error,
-)
-_SIDEWAYS = {5, 6, 7, 8}  # EXIF orientations that swap width and height
+_TURN = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+"""EXIF orientation -> what puts the picture upright."""
 _DEEP_MODES = {"I", "F", "I;16", "I;16L", "I;16B", "I;16N"}
-
-
-class CorruptImage(ValueError):
-    """A picture that does not decode to its last pixel."""
-
-
-class CorruptMask(ValueError):
-    """A mask file that does not hold a whole CSR matrix."""
-
-
-class MaskNameDisagrees(ValueError):
-    """The shape in a mask's file name is not the shape of what is inside."""
 
 
 @dataclass(frozen=True)
@@ -61,29 +48,60 @@ def describe_image(path: Path) -> ImageFacts:
     Raises: CorruptImage (truncated, no picture, too large); FileNotFoundError.
     """
     content = path.read_bytes()
-    image = _decode(content)
-    width_px, height_px = image.size
-    if image.getexif().get(ExifTags.Base.Orientation) in _SIDEWAYS:
-        width_px, height_px = height_px, width_px
-    return ImageFacts(hashlib.sha256(content).hexdigest(), width_px, height_px, _difference_hash(image))
+    picture = _picture_of(path, content, None)
+    return ImageFacts(hashlib.sha256(content).hexdigest(), *picture.size, _difference_hash(picture))
+
+
+def read_picture(path: Path, *, side_px: int | None = None) -> Image.Image:
+    """A picture in mode L or RGB, upright, without metadata, its longest side at most ``side_px``, never enlarged.
+
+    Deep grey is shown through the file's own window, else from the 0.5th to the 99.5th percentile (DICOM, NIfTI)
+    or from its minimum to its maximum (PNG, TIFF). Transparency is dropped. A JPEG much larger than
+    ``side_px`` is decoded at a fraction of its size, at least twice ``side_px``.
+    Raises: CorruptImage; FileNotFoundError.
+    """
+    return _picture_of(path, path.read_bytes(), side_px)
 
 
 def read_image(source: Path | str | bytes) -> np.ndarray:
     """A picture as uint8 [H, W, 3], upright, from a path or the file's bytes.
 
-    Pictures deeper than 8 bit are stretched from their own minimum to maximum; transparency is dropped.
     Raises: CorruptImage; FileNotFoundError.
     """
-    content = source if isinstance(source, bytes) else Path(source).read_bytes()
-    image = _decode(content)
-    return np.array(_eight_bit(ImageOps.exif_transpose(image)).convert("RGB"))
+    if isinstance(source, bytes):
+        return np.array(_picture_of(None, source, None).convert("RGB"))
+    return np.array(read_picture(Path(source)).convert("RGB"))
 
 
-def _decode(content: bytes) -> Image.Image:
+def is_dicom(head: bytes) -> bool:
+    """Whether a file's first 132 bytes are those of a DICOM file."""
+    return head[128:132] == b"DICM"
+
+
+def _picture_of(path: Path | None, content: bytes, side_px: int | None) -> Image.Image:
+    name = path.name.lower() if path else ""
+    if path and name.endswith(NIFTI_SUFFIXES):
+        from ingest.nifti import read_slice  # nibabel: 0.3 s
+
+        picture = Image.fromarray(read_slice(path))
+    elif is_dicom(content) or name.endswith(DICOM_SUFFIXES):
+        from ingest.dicom import read_frame  # pydicom: 0.2 s
+
+        picture = Image.fromarray(read_frame(content))
+    else:
+        return _decode(content, side_px)
+    return shrunk(picture, size_within(picture.size, side_px))
+
+
+def _decode(content: bytes, side_px: int | None) -> Image.Image:
+    """A Pillow picture: decoded, 8-bit, shrunk, and then turned upright (few pixels are turned fastest)."""
     try:
         image = Image.open(io.BytesIO(content))
-        if image.width * image.height > MAX_PIXELS:
-            raise CorruptImage(f"expected at most {MAX_PIXELS} pixels, got {image.width} x {image.height}")
+        check_size(image.height, image.width)
+        size = size_within(image.size, side_px)
+        turn = _TURN.get(image.getexif().get(ExifTags.Base.Orientation, 1))
+        if size != image.size:
+            image.draft(None, (2 * size[0], 2 * size[1]))  # a JPEG's own cheap halving
         image.load()
     except Image.DecompressionBombError as error:
         raise CorruptImage(f"expected at most {MAX_PIXELS} pixels, got a decompression bomb") from error
@@ -91,124 +109,25 @@ def _decode(content: bytes) -> Image.Image:
         raise
     except _DECODE_ERRORS as error:
         raise CorruptImage(f"expected a whole picture, got {type(error).__name__}") from error
-    return image
+    picture = shrunk(_eight_bit(image), size)
+    picture = picture if turn is None else picture.transpose(turn)
+    picture.info.clear()  # comments and colour profiles would be written again
+    return picture
 
 
 def _eight_bit(image: Image.Image) -> Image.Image:
-    if image.mode not in _DEEP_MODES:
+    """In mode L where it is grey, else RGB."""
+    if image.mode in _DEEP_MODES:
+        values_HW = np.nan_to_num(np.asarray(image, dtype=np.float64), posinf=0.0, neginf=0.0)
+        return Image.fromarray(windowed(values_HW, values_HW.min(), values_HW.max()))
+    if image.mode in ("L", "RGB"):
         return image
-    values_HW = np.nan_to_num(np.asarray(image, dtype=np.float64), posinf=0.0, neginf=0.0)
-    low, high = values_HW.min(), values_HW.max()
-    scaled_HW = (values_HW - low) * (255.0 / (high - low)) if high > low else np.zeros_like(values_HW)
-    return Image.fromarray(scaled_HW.round().astype(np.uint8))
+    return image.convert("L" if image.mode in ("1", "LA", "La") else "RGB")
 
 
-def _difference_hash(image: Image.Image) -> int:
+def _difference_hash(picture: Image.Image) -> int:
     """dHash: 64 signs of horizontal differences of a 9 x 8 grey thumbnail (Krawetz 2013)."""
-    upright = ImageOps.exif_transpose(image)
-    grey = _eight_bit(upright).convert("L").resize((9, 8), Image.Resampling.BOX)
+    grey = picture.convert("L").resize((9, 8), Image.Resampling.BOX)
     thumbnail_87 = np.asarray(grey, dtype=np.int16)
     bits = (thumbnail_87[:, 1:] > thumbnail_87[:, :-1]).ravel()
     return int.from_bytes(np.packbits(bits).tobytes(), "big")
-
-
-def encode_mask(mask_HW: np.ndarray) -> str:
-    """A binary mask as text: ``HxW:`` and row-major run lengths, the first of which counts zeros.
-
-    A 2 x 2 mask with only its last pixel set is ``2x2:3 1``.
-    """
-    height, width = mask_HW.shape
-    flat = np.asarray(mask_HW, dtype=bool).ravel()
-    edges = np.flatnonzero(flat[1:] != flat[:-1]) + 1
-    runs = np.diff(np.concatenate(([0], edges, [flat.size]))).tolist() if flat.size else []
-    if flat.size and flat[0]:
-        runs.insert(0, 0)
-    return f"{height}x{width}:" + " ".join(map(str, runs))
-
-
-def decode_mask(text: str) -> np.ndarray:
-    """The bool [H, W] mask that ``encode_mask`` wrote. Raises: ValueError when the text is not one."""
-    size, colon, body = text.partition(":")
-    height_text, cross, width_text = size.partition("x")
-    words = [height_text, width_text, *body.split()]
-    if not colon or not cross or not all(word.isascii() and word.isdigit() for word in words):
-        raise ValueError(f"mask text: expected 'HxW:run run ...', got {text[:40]!r}")
-    height, width, *runs = (int(word) for word in words)
-    if sum(runs) != height * width or height * width > MAX_PIXELS:
-        raise ValueError(f"mask text: expected runs that add up to {height}x{width}, got {sum(runs)}")
-    values = np.arange(len(runs)) % 2 == 1
-    return np.repeat(values, np.array(runs, dtype=np.int64)).reshape(height, width)
-
-
-def mask_areas(path: Path) -> tuple[list[float], tuple[int, int]]:
-    """Area fraction of every channel, in order, and (height, width); the matrix is never made dense.
-
-    Raises: MaskNameDisagrees, CorruptMask; FileNotFoundError.
-    """
-    pixels_of, (height, width) = _sparse_channels(path)
-    return [pixels.size / (height * width) for pixels in pixels_of], (height, width)
-
-
-def read_masks(path: Path, num_targets: int) -> np.ndarray:
-    """The non-empty channels, in order, as bool [T, H, W].
-
-    Raises: CorruptMask when there are not ``num_targets`` of them, and what ``mask_areas`` raises.
-    """
-    pixels_of, (height, width) = _sparse_channels(path)
-    filled = [pixels for pixels in pixels_of if pixels.size]
-    if len(filled) != num_targets:
-        raise CorruptMask(f"{path.name}: expected {num_targets} non-empty channels, got {len(filled)}")
-    masks_TP = np.zeros((num_targets, height * width), dtype=bool)
-    for mask_P, pixels in zip(masks_TP, filled, strict=True):
-        mask_P[pixels] = True
-    return masks_TP.reshape(num_targets, height, width)
-
-
-def _shape_in_name(path: Path) -> tuple[int, int, int]:
-    """(T, H, W) out of ``x.(T, H, W, 1).npz``."""
-    parts = path.name.rsplit(".", 2)
-    try:
-        shape = ast.literal_eval(parts[-2]) if len(parts) == 3 else ()
-    except (ValueError, SyntaxError):
-        shape = ()
-    sides = list(shape) if isinstance(shape, tuple) else []
-    positive = all(isinstance(side, int) and side > 0 for side in sides)
-    if not positive or len(sides) not in (3, 4) or sides[3:] not in ([], [1]):
-        raise MaskNameDisagrees("expected a name that ends '.(T, H, W, 1).npz', got none")
-    num_channels, height, width = sides[:3]
-    return num_channels, height, width
-
-
-def _sparse_channels(path: Path) -> tuple[list[np.ndarray], tuple[int, int]]:
-    """The set pixels (row-major positions) of every channel, and (height, width)."""
-    num_channels, height, width = _shape_in_name(path)
-    if height * width > MAX_PIXELS:
-        raise CorruptMask(f"expected at most {MAX_PIXELS} pixels, got {height} x {width}")
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            indptr, indices = archive["indptr"], archive["indices"]
-            values, shape = archive["data"], tuple(int(side) for side in archive["shape"])
-    except FileNotFoundError:
-        raise
-    except (*_ARCHIVE_ERRORS, TypeError) as error:
-        raise CorruptMask(f"expected a CSR matrix, got {type(error).__name__}") from error
-    if shape != (num_channels, height * width):
-        raise MaskNameDisagrees(f"expected {(num_channels, height * width)} as named, got {shape}")
-    _check_csr(indptr, indices, values, shape)
-    bounds = zip(indptr[:-1].tolist(), indptr[1:].tolist(), strict=True)
-    channels = [np.unique(indices[start:stop][values[start:stop] != 0]) for start, stop in bounds]
-    return channels, (height, width)
-
-
-def _check_csr(indptr: np.ndarray, indices: np.ndarray, values: np.ndarray, shape: tuple[int, ...]) -> None:
-    whole = (
-        all(array.ndim == 1 for array in (indptr, indices, values))
-        and all(array.dtype.kind in "iu" for array in (indptr, indices))
-        and indptr.size == shape[0] + 1
-        and indptr[0] == 0
-        and bool((np.diff(indptr) >= 0).all())
-        and indptr[-1] == indices.size == values.size
-        and (not indices.size or (indices.min() >= 0 and indices.max() < shape[1]))
-    )
-    if not whole:
-        raise CorruptMask("expected a consistent CSR matrix, got pointers or indices out of range")

@@ -21,7 +21,9 @@ from ingest.adapters import ADAPTERS
 from ingest.adapters.root import Root
 from ingest.deidentify import PUBLIC_KEY
 from ingest.errors import BadInput, BiasCareError
-from ingest.images import CorruptImage, ImageFacts, describe_image, mask_areas
+from ingest.images import ImageFacts, describe_image
+from ingest.masks import mask_areas
+from ingest.pixels import CorruptImage
 from ingest.quarantine import Reason, Rejection, rejection_of, rejections_to_table
 from ingest.sample import SCHEMA, SCHEMA_VERSION, ImageStatus, Sample, to_table
 from ingest.workspace import Workspace, digest_of, publishing, tree_digest
@@ -165,8 +167,8 @@ def _check_images(
 def _describe(root: Root, uri: str) -> ImageFacts | Reason:
     try:
         return describe_image(root.resolve(uri))
-    except CorruptImage:
-        return Reason.IMAGE_CORRUPT
+    except CorruptImage as error:
+        return error.reason
     except FileNotFoundError:
         return Reason.IMAGE_ABSENT
     except (ValueError, OSError):

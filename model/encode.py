@@ -15,7 +15,7 @@ from PIL import Image
 from transformers import PreTrainedTokenizerFast
 from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
 
-from ingest.images import encode_mask
+from ingest.masks import encode_mask
 from ingest.sample import Task
 from model.config import NetworkConfig
 from model.losses import IGNORED

@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from transformers import PreTrainedTokenizerFast
 
-from ingest.images import encode_mask
+from ingest.masks import encode_mask
 from ingest.sample import Split, Task
 from ingest.workspace import Workspace, digest_of, is_fresh, read_stamp, write_stamp
 from model.batch import Batch, Collate

@@ -9,20 +9,12 @@ from PIL import Image
 JPEG_QUALITY = 92
 
 
-def shrink_image(picture: Image.Image, side_px: int) -> Image.Image:
-    """The picture with its longest side at most ``side_px``, aspect kept, never enlarged."""
-    scale = side_px / max(picture.size)
-    if scale >= 1:
-        return picture
-    width, height = (max(1, round(side * scale)) for side in picture.size)
-    return picture.resize((width, height), Image.Resampling.BICUBIC, reducing_gap=3.0)
-
-
 def encode_image(picture: Image.Image, suffix: str) -> bytes:
     """Picture -> PNG or JPEG bytes without any metadata; a grey picture is stored as one channel."""
-    pixels = np.asarray(picture)
-    if (pixels[..., 0] == pixels[..., 1]).all() and (pixels[..., 0] == pixels[..., 2]).all():
-        picture = Image.fromarray(np.ascontiguousarray(pixels[..., 0]))
+    if picture.mode != "L":
+        pixels = np.asarray(picture)
+        if (pixels[..., 0] == pixels[..., 1]).all() and (pixels[..., 0] == pixels[..., 2]).all():
+            picture = Image.fromarray(np.ascontiguousarray(pixels[..., 0]))
     buffer = io.BytesIO()
     if suffix == "png":
         picture.save(buffer, format="PNG", compress_level=6)

@@ -17,15 +17,15 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from PIL import Image
 
 from ingest.attributes import connect_samples, fetch
 from ingest.errors import BadInput, BiasCareError
-from ingest.images import read_image, read_masks
+from ingest.images import read_picture
+from ingest.masks import read_masks
 from ingest.sample import SCHEMA_VERSION, ImageStatus, Task
 from ingest.workspace import Workspace, publishing, write_json
 from shards.manifest import INDEX_SCHEMA, PackedShard, sha256_of, xxh3_of
-from shards.members import encode_image, encode_masks, shrink_image
+from shards.members import encode_image, encode_masks
 
 MEMBER_MTIME = 0  # a float or the present time would bloat the headers and change the bytes on every run
 ROWS_PER_PROCESS = 2_000
@@ -194,5 +194,5 @@ def _members(row: dict[str, Any], job: _Job) -> dict[str, bytes]:
 @functools.lru_cache(maxsize=1024)
 def _packed_image(path: Path, suffix: str, side_px: int) -> tuple[bytes, tuple[int, int]]:
     """A picture's bytes as packed, and (height, width). Cached: several questions share a picture."""
-    picture = shrink_image(Image.fromarray(read_image(path)), side_px)
+    picture = read_picture(path, side_px=side_px)
     return encode_image(picture, suffix), (picture.height, picture.width)

@@ -34,7 +34,7 @@ def iou_of_row(row: Row) -> float:
 
 
 def _masks_of(row: Row) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    from ingest.images import decode_mask
+    from ingest.masks import decode_mask
 
     return decode_mask(row.truth), decode_mask(row.predicted)
 

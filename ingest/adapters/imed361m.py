@@ -17,7 +17,7 @@ from ingest.adapters.folders import PICTURE_SUFFIXES, subfolders
 from ingest.adapters.root import Root
 from ingest.anatomy import Anatomy, anatomy_of_structures
 from ingest.errors import BadInput
-from ingest.images import CorruptMask, MaskNameDisagrees, mask_areas
+from ingest.masks import CorruptMask, MaskNameDisagrees, mask_areas
 from ingest.modality import Modality, modality_of
 from ingest.quarantine import Reason
 from ingest.sample import Sample, Source, Split, Task

@@ -17,7 +17,7 @@ from evaluation.metrics.vqa import (
     words_of,
     yes_or_no,
 )
-from ingest.images import encode_mask
+from ingest.masks import encode_mask
 from ingest.sample import Task
 
 

@@ -8,17 +8,9 @@ from hypothesis.extra import numpy as arrays
 from PIL import Image
 
 from ingest.deidentify import PUBLIC_KEY, pseudonym
-from ingest.images import (
-    CorruptImage,
-    CorruptMask,
-    MaskNameDisagrees,
-    decode_mask,
-    describe_image,
-    encode_mask,
-    mask_areas,
-    read_image,
-    read_masks,
-)
+from ingest.images import describe_image, read_image, read_picture
+from ingest.masks import CorruptMask, MaskNameDisagrees, decode_mask, encode_mask, mask_areas, read_masks
+from ingest.pixels import CorruptImage
 
 
 def test_a_mask_as_text():
@@ -111,6 +103,19 @@ def test_sixteen_bits_are_stretched_and_any_mode_becomes_rgb(tmp_path):
         assert read_image(tmp_path / f"{mode}.png").shape == (2, 3, 3)
     Image.new("CMYK", (3, 2)).save(tmp_path / "c.jpg")
     assert read_image(tmp_path / "c.jpg").shape == (2, 3, 3)
+
+
+def test_a_picture_is_shrunk_turned_and_stripped_of_what_else_its_file_says(tmp_path):
+    exif = Image.Exif()
+    exif[0x0112], exif[0x010E] = 6, "CANARY name"
+    picture = Image.fromarray(np.random.default_rng(0).integers(0, 255, (300, 900, 3), dtype=np.uint8))
+    picture.save(tmp_path / "a.jpg", exif=exif, comment=b"CANARY comment", xmp=b"CANARY xmp")
+    small = read_picture(tmp_path / "a.jpg", side_px=90)
+    assert (small.size, small.mode, small.info) == ((30, 90), "RGB", {})
+    assert read_picture(tmp_path / "a.jpg").size == (300, 900)
+    small.save(tmp_path / "b.jpg")
+    assert b"CANARY" in (tmp_path / "a.jpg").read_bytes()
+    assert b"CANARY" not in (tmp_path / "b.jpg").read_bytes()
 
 
 def test_broken_pictures_say_so(tmp_path):

@@ -9,7 +9,9 @@ from ingest.adapters import ADAPTERS
 from ingest.adapters.recognise import recognise_under
 from ingest.adapters.root import Root
 from ingest.errors import BadInput
-from ingest.images import CorruptImage, describe_image, read_image, read_masks
+from ingest.images import describe_image, read_image
+from ingest.masks import read_masks
+from ingest.pixels import CorruptImage
 from ingest.sample import age_band_of
 from ingest.simulate import PROFILES, Profile, share_out, simulate
 from ingest.simulate.pictures import SIDE_PX, Kind, Shape, mask_of

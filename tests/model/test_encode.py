@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from ingest.images import decode_mask
+from ingest.masks import decode_mask
 from model.losses import IGNORED
 from model.prompt_encoder import PROMPT_SETS, Prompt
 from shards.record import Record

@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from ingest.errors import BiasCareError
-from ingest.images import decode_mask
+from ingest.masks import decode_mask
 from ingest.workspace import Workspace
 from model.config import ModelConfig, TrainingConfig
 from model.predict import predict

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from ingest.attributes import connect_samples
 from ingest.errors import BadInput, BiasCareError
-from ingest.images import read_masks
+from ingest.masks import read_masks
 from ingest.workspace import Workspace
 from shards.load import LoadConfig, open_shards
 from shards.members import encode_masks, shrink_mask
