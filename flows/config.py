@@ -22,7 +22,7 @@ from ingest.leakage import GatesConfig
 from ingest.read import DatasetConfig
 from ingest.workspace import Workspace
 from model.config import ModelConfig, TrainingConfig
-from shards.pack import ShardsConfig
+from shards.recipe import ShardsConfig
 from shards.weigh import WeightsConfig
 
 KEY_VARIABLE = "BIASCAREVL_KEY"

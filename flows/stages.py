@@ -4,13 +4,12 @@ A stage's digest covers its own settings and the digests of the stages before it
 anywhere makes everything behind it stale, and nothing else.
 """
 
-import contextlib
 import dataclasses
-import fcntl
 import functools
 import json
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,10 +20,10 @@ from flows.config import Config
 from flows.progress import Reporter
 from ingest.census import take_census
 from ingest.curate import curate
-from ingest.errors import BadInput, BiasCareError
+from ingest.errors import BadInput
 from ingest.read import DatasetConfig, check_not_empty, read_dataset, staged_paths
 from ingest.sample import SCHEMA_VERSION
-from ingest.workspace import Workspace, digest_of, is_fresh, read_stamp, write_stamp
+from ingest.workspace import Workspace, digest_of, is_fresh, locked_file, read_stamp, write_stamp
 from shards.pack import pack
 from shards.weigh import weigh
 
@@ -149,18 +148,9 @@ def run_stage(config: Config, stage: Stage, reporter: Reporter) -> Summary:
     return summary
 
 
-@contextlib.contextmanager
-def locked(workspace: Workspace) -> Iterator[None]:
+def locked(workspace: Workspace) -> AbstractContextManager[None]:
     """Hold the workspace for this process; a second one is told so instead of writing beside the first."""
-    workspace.root.mkdir(parents=True, exist_ok=True)
-    with (workspace.root / ".lock").open("w") as stream:
-        try:
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise BiasCareError(
-                f"{workspace.root}: expected a free workspace, got one another process works on"
-            ) from error
-        yield
+    return locked_file(workspace.root / ".lock")
 
 
 def read_name(dataset: DatasetConfig) -> str:

@@ -6,6 +6,8 @@ and outputs are unchanged is skipped, a stage killed half-way has no stamp and r
 """
 
 import contextlib
+import ctypes
+import fcntl
 import hashlib
 import json
 import os
@@ -15,6 +17,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from ingest.errors import BiasCareError
 
 
 @dataclass(frozen=True)
@@ -129,23 +133,56 @@ def write_stamp(
 def publishing(target: Path) -> Iterator[Path]:
     """Give a temporary path beside ``target``; on success it replaces ``target``, on failure it vanishes.
 
-    Files are replaced atomically. A folder that stands is moved aside first and removed last.
+    Both are replaced in one step where the system can; what stood there is removed last.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
-    token = uuid.uuid4().hex[:12]
-    staged = target.with_name(f".{target.name}.{token}.new")
-    retired = target.with_name(f".{target.name}.{token}.old")
+    staged = target.with_name(f".{target.name}.{uuid.uuid4().hex[:12]}.new")
     try:
         yield staged
-        if target.is_dir():
-            target.rename(retired)
-        staged.replace(target)
+        put_in_place(staged, target)
     finally:
-        for leftover in (staged, retired):
-            if leftover.is_dir():
-                shutil.rmtree(leftover, ignore_errors=True)
-            else:
-                leftover.unlink(missing_ok=True)
+        if staged.is_dir():
+            shutil.rmtree(staged, ignore_errors=True)
+        else:
+            staged.unlink(missing_ok=True)
+
+
+def put_in_place(staged: Path, target: Path) -> None:
+    """Put ``staged`` where ``target`` is. A folder that stood there is afterwards at ``staged``.
+
+    One step on Linux: a reader finds the old folder or the new one. Elsewhere two renames, and a moment without.
+    """
+    if not target.is_dir():
+        staged.replace(target)
+    elif not _exchange(staged, target):
+        retired = staged.with_suffix(".old")
+        target.rename(retired)
+        staged.rename(target)
+        retired.rename(staged)
+
+
+def _exchange(first: Path, second: Path) -> bool:
+    """Swap two paths atomically by renameat2; False where the system or the file system has no such call."""
+    here, exchange = -100, 2  # AT_FDCWD, RENAME_EXCHANGE
+    try:
+        call = ctypes.CDLL(None).renameat2
+    except (AttributeError, OSError, TypeError):
+        return False
+    return int(call(here, os.fsencode(first), here, os.fsencode(second), exchange)) == 0
+
+
+@contextlib.contextmanager
+def locked_file(path: Path) -> Iterator[None]:
+    """Hold ``path`` as this process's lock; a second process is told so instead of writing beside the first."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w") as stream:
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise BiasCareError(
+                f"{path.parent}: expected a free workspace, got one another process works on"
+            ) from error
+        yield
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -1,25 +1,107 @@
-"""What a sample's tar members hold: pictures and masks, made smaller and encoded; equal input gives equal bytes."""
+"""What a sample's tar members hold: pictures and masks, made smaller and encoded; equal input gives equal bytes.
 
+Order in the tar: pictures, masks, and last the record as JSON, so that a packed sample which still ends in
+the bytes of its present record need not be packed again.
+"""
+
+import functools
+import hashlib
 import io
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
 
 import numpy as np
+import xxhash
 from numpy.typing import NDArray
 from PIL import Image
 
-JPEG_QUALITY = 92
+from ingest.errors import BiasCareError
+from ingest.images import read_picture
+from ingest.masks import read_masks
+from shards.recipe import Format, Shape, ShardsConfig
+
+MASK_DIGEST = "mask_xxh3_128"
+"""In the JSON of a sample with masks: digest of the mask file it was packed from. Pictures have image_sha256."""
 
 
-def encode_image(picture: Image.Image, suffix: str) -> bytes:
+class PictureChanged(ValueError):
+    """A picture file that is not the one the samples table describes."""
+
+
+def record_text(row: Mapping[str, Any], root: Path) -> bytes:
+    """The ``.json`` member: the row's fields that are not null, and the digest of its mask file."""
+    fields = {name: value for name, value in row.items() if value is not None}
+    if row["mask_uri"] and row["mask_targets"]:
+        with _naming(row):
+            fields[MASK_DIGEST] = xxhash.xxh3_128_hexdigest((root / row["mask_uri"]).read_bytes())
+    return json.dumps(fields, sort_keys=True, ensure_ascii=False, default=str).encode()
+
+
+def pixel_members(row: Mapping[str, Any], root: Path, config: ShardsConfig) -> dict[str, bytes]:
+    """Suffix -> bytes of one sample's pictures and masks. Masks belong to the first picture.
+
+    Raises: BiasCareError naming the sample whose files do not decode or changed since they were read.
+    """
+    members: dict[str, bytes] = {}
+    suffix = "png" if config.format is Format.PNG else "jpg"
+    digests = row["image_sha256"] or [None] * len(row["image_uris"])
+    sizes: list[tuple[int, int]] = []
+    with _naming(row):
+        for number, (uri, digest) in enumerate(zip(row["image_uris"], digests, strict=True)):
+            prefix = f"{number}." if len(row["image_uris"]) > 1 else ""
+            members[prefix + suffix], size = _packed_picture(root / uri, digest, config)
+            sizes.append(size)
+        if row["mask_uri"] and row["mask_targets"]:
+            masks = read_masks(root / row["mask_uri"], len(row["mask_targets"]))
+            members["masks.npz"] = encode_masks(masks, size=sizes[0])
+    return members
+
+
+@contextmanager
+def _naming(row: Mapping[str, Any]) -> Iterator[None]:
+    """Turn a failure to read into one line that names the sample; the file's name may carry an identifier."""
+    try:
+        yield
+    except (OSError, ValueError) as error:
+        raise BiasCareError(
+            f"pack: dataset {row['dataset']}, sample {row['sample_id']}: {type(error).__name__}; "
+            "its picture or mask changed since it was read: run refresh again"
+        ) from error
+
+
+@functools.lru_cache(maxsize=256)
+def _packed_picture(path: Path, sha256: str | None, config: ShardsConfig) -> tuple[bytes, tuple[int, int]]:
+    """A picture's bytes as packed, and (height, width). Cached: several questions share a picture."""
+    if sha256 and path.is_file():
+        with path.open("rb") as stream:
+            if hashlib.file_digest(stream, "sha256").hexdigest() != sha256:
+                raise PictureChanged
+    picture = shaped_picture(path, config)
+    return encode_image(picture, config), (picture.height, picture.width)
+
+
+def shaped_picture(path: Path, config: ShardsConfig) -> Image.Image:
+    """A picture in mode L or RGB, at ``image_side_px`` in the shape that ``config`` asks for."""
+    side_px = config.image_side_px
+    if config.shape is Shape.LONGEST_SIDE:
+        return read_picture(path, side_px=side_px)
+    return read_picture(path).resize((side_px, side_px), Image.Resampling.BICUBIC, reducing_gap=3.0)
+
+
+def encode_image(picture: Image.Image, config: ShardsConfig) -> bytes:
     """Picture -> PNG or JPEG bytes without any metadata; a grey picture is stored as one channel."""
     if picture.mode != "L":
         pixels = np.asarray(picture)
         if (pixels[..., 0] == pixels[..., 1]).all() and (pixels[..., 0] == pixels[..., 2]).all():
             picture = Image.fromarray(np.ascontiguousarray(pixels[..., 0]))
     buffer = io.BytesIO()
-    if suffix == "png":
+    if config.format is Format.PNG:
         picture.save(buffer, format="PNG", compress_level=6)
     else:
-        picture.save(buffer, format="JPEG", quality=JPEG_QUALITY, subsampling=0)
+        picture.save(buffer, format="JPEG", quality=config.jpeg_quality, subsampling=0)
     return buffer.getvalue()
 
 

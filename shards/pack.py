@@ -1,67 +1,64 @@
 """Samples and their pictures into WebDataset tars: ``shards/<dataset>/<task>-<split>-000000.tar``.
 
-Equal input gives equal bytes: samples are ordered by sample id (a hash, so a shard is a fair mixture),
-tar headers are fixed and the encoders' settings are constants. Weights stay outside the tars.
+Equal input gives equal bytes, for any number of processes and whatever was packed before: the assignment of
+samples to shards, their order, the tar headers and the encoders' settings are fixed. Work happens in
+``.shards.partial`` beside the shards, shard by finished shard, and takes their place in one step at the end;
+a killed run leaves it behind and the next one goes on from it. Weights stay outside the tars.
 """
 
-import functools
-import itertools
+import contextlib
+import errno
 import json
 import os
+import shutil
 from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ingest.attributes import connect_samples, fetch
+from ingest.attributes import connect_samples
 from ingest.errors import BadInput, BiasCareError
-from ingest.images import read_picture
-from ingest.masks import read_masks
-from ingest.sample import SCHEMA_VERSION, ImageStatus, Task
-from ingest.workspace import Workspace, publishing, write_json
-from shards.manifest import INDEX_SCHEMA, PackedShard, sha256_of, xxh3_of
-from shards.members import encode_image, encode_masks
+from ingest.workspace import Workspace, locked_file, put_in_place, write_json
+from shards.assignment import PlannedShard, plan_shards, rows_of_shards
+from shards.earlier import EarlierPack
+from shards.manifest import INDEX_SCHEMA, PackedShard, manifest_of, read_manifest, sha256_of
+from shards.parallel import num_cores, run_jobs
+from shards.recipe import ShardsConfig, recipe_of
+from shards.shard_job import ShardJob, to_ipc, write_shard
+from shards.space import require_space
 
-MEMBER_MTIME = 0  # a float or the present time would bloat the headers and change the bytes on every run
 ROWS_PER_PROCESS = 2_000
 """Below this many samples per process, starting one costs more than it saves."""
+ROWS_PER_INDEX_GROUP = 65_536
 
 Progress = Callable[[int, int], None]
 """Told (samples done, samples in all)."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class ShardsConfig:
-    """The ``[shards]`` table. A picture's longest side becomes at most ``image_side_px``; none is enlarged."""
-
-    image_side_px: int = 256
-    samples_per_shard: int = 2000
-
-    def __post_init__(self) -> None:
-        if not 16 <= self.image_side_px <= 8192:
-            raise ValueError(f"image_side_px: expected 16 to 8192, got {self.image_side_px}")
-        if self.samples_per_shard < 1:
-            raise ValueError(f"samples_per_shard: expected at least 1, got {self.samples_per_shard}")
-
-
 @dataclass(frozen=True)
-class _Job:
-    """Everything one process needs to write one shard."""
+class Partial:
+    """The folder of an unfinished pack: finished shards, index rows of each, shards being written."""
 
     folder: Path
-    path: str
-    rows: list[dict[str, Any]]
-    roots: dict[str, Path]
-    image_side_px: int
 
+    @property
+    def shards(self) -> Path:
+        return self.folder / "shards"
 
-PACKABLE_SQL = f"image_status = '{ImageStatus.PRESENT}' AND task <> '{Task.UNLABELLED}'"
-"""What enters shards, and so what can be drawn in training."""
+    @property
+    def writing(self) -> Path:
+        return self.folder / "writing"
+
+    @property
+    def recipe(self) -> Path:
+        return self.folder / "recipe.json"
+
+    def rows(self, path: str) -> Path:
+        return (self.folder / "rows" / path).with_suffix(".parquet")
 
 
 def pack(
@@ -70,129 +67,154 @@ def pack(
     config: ShardsConfig,
     *,
     samples_version: int,
+    num_processes: int | None = None,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
-    """Write every shard, the index and last the manifest; the folder is replaced as a whole.
+    """Write every shard that is not there already, the index and last the manifest; all take effect at once.
 
-    Args: roots: the folder each dataset's URIs are relative to.
-    Returns: ``num_shards``, ``num_samples``, ``size_bytes``.
-    Raises: BadInput when nothing can be packed; BiasCareError naming the sample that cannot.
+    Args: roots: the folder each dataset's URIs are relative to. num_processes: None for as many as pay.
+    Returns: ``num_shards``, ``num_samples``, ``size_bytes``, ``num_shards_kept``, ``num_samples_encoded``, ``corpus``.
+    Raises: BadInput when nothing can be packed; BiasCareError naming the sample that cannot, for a disk
+    without room, and where another process packs here.
     """
-    with publishing(workspace.shards) as folder:
-        folder.mkdir(parents=True)
-        jobs = list(_jobs(workspace, folder, roots, config))
-        if not jobs:
-            raise BadInput(f"{workspace.samples}: expected labelled samples with a picture, got none to pack")
-        shards = list(_run(jobs, progress))
-        rows = itertools.chain.from_iterable(shard.rows for shard in shards)
-        pq.write_table(pa.Table.from_pylist(list(rows), schema=INDEX_SCHEMA), folder / "index.parquet")
-        manifest = {
-            "schema_version": SCHEMA_VERSION,
-            "samples_version": samples_version,
-            "image_side_px": config.image_side_px,
-            "shards": [shard.line for shard in shards],
-        }
-        write_json(folder / "manifest.json", manifest)
-    return {
-        "num_shards": len(shards),
-        "num_samples": sum(shard.num_samples for shard in shards),
-        "size_bytes": sum(shard.size_bytes for shard in shards),
-    }
-
-
-def _jobs(workspace: Workspace, folder: Path, roots: dict[str, Path], config: ShardsConfig) -> Iterator[_Job]:
-    """One job per shard, in the order of their names."""
-    table = fetch(
-        connect_samples(workspace.samples),
-        f"SELECT * FROM samples WHERE {PACKABLE_SQL} ORDER BY dataset, task, split, sample_id",
-    )
-    rows = table.to_pylist(maps_as_pydicts="strict")
-    groups = itertools.groupby(rows, key=lambda row: (row["dataset"], row["task"], row["split"]))
-    for (dataset, task, split), group in groups:
-        members = list(group)
-        for number, start in enumerate(range(0, len(members), config.samples_per_shard)):
-            path = f"{dataset}/{task}-{split}-{number:06d}.tar"
-            chunk = members[start : start + config.samples_per_shard]
-            yield _Job(folder, path, chunk, roots, config.image_side_px)
-
-
-def _run(jobs: list[_Job], progress: Progress | None) -> Iterator[PackedShard]:
-    total = sum(len(job.rows) for job in jobs)
-    processes = min(os.cpu_count() or 1, len(jobs), total // ROWS_PER_PROCESS)
-    done = 0
-    if processes < 2:
-        results: Iterator[PackedShard] = map(_write_shard, jobs)
-    else:
-        pool = ProcessPoolExecutor(processes, mp_context=get_context("spawn"))
-        results = pool.map(_write_shard, jobs)
-    try:
-        for shard in results:
+    connection = connect_samples(workspace.samples)
+    planned = plan_shards(connection, config.samples_per_shard)
+    if not planned:
+        raise BadInput(f"{workspace.samples}: expected labelled samples with a picture, got none to pack")
+    if unknown := {shard.dataset for shard in planned} - roots.keys():
+        raise BadInput(f"pack: expected a folder for every dataset of the samples table, got none for {min(unknown)}")
+    total = sum(shard.num_samples for shard in planned)
+    processes = num_processes or min(num_cores(), len(planned), total // ROWS_PER_PROCESS)
+    with locked_file(workspace.root / ".shards.lock"), _told_when_full(workspace.root):
+        partial = _open_partial(workspace, config)
+        finished: dict[str, PackedShard] = {}
+        done = 0
+        jobs = _jobs(workspace, partial, planned, roots, config, connection)
+        for shard in run_jobs(write_shard, jobs, num_processes=processes):
+            _keep(partial, shard)
+            finished[shard.path] = shard
             done += shard.num_samples
             if progress:
                 progress(done, total)
-            yield shard
-    finally:
-        if processes >= 2:
-            pool.shutdown(cancel_futures=True)
+        shards = [finished[shard.path] for shard in planned]
+        corpus = _publish(workspace, partial, shards, config, samples_version)
+    return {
+        "num_shards": len(shards),
+        "num_samples": total,
+        "size_bytes": sum(shard.size_bytes for shard in shards),
+        "num_shards_kept": sum(shard.kept for shard in shards),
+        "num_samples_encoded": sum(shard.num_encoded for shard in shards),
+        "corpus": corpus,
+    }
 
 
-def _write_shard(job: _Job) -> PackedShard:
-    import webdataset  # 1.6 s where torch is installed: only when a shard is really written
-
-    target = job.folder / job.path
-    target.parent.mkdir(parents=True, exist_ok=True)
-    bounds = []
-    with target.open("wb") as stream:
-        writer = webdataset.TarWriter(stream, mtime=MEMBER_MTIME, encoder=False, compress=False)
-        for row in job.rows:
-            start = writer.tarstream.offset
-            writer.write({"__key__": row["sample_id"], **_members(row, job)})
-            bounds.append((start, writer.tarstream.offset - start))
-        writer.close()
-    return PackedShard(
-        path=job.path,
-        num_samples=len(job.rows),
-        size_bytes=target.stat().st_size,
-        sha256=sha256_of(target),
-        rows=list(_index_rows(job, target, bounds)),
-    )
-
-
-def _index_rows(job: _Job, target: Path, bounds: list[tuple[int, int]]) -> Iterator[dict[str, Any]]:
-    with target.open("rb") as stream:
-        for row, (offset, size_bytes) in zip(job.rows, bounds, strict=True):
-            stream.seek(offset)
-            yield {
-                "sample_id": row["sample_id"], "dataset": row["dataset"], "task": row["task"],
-                "split": row["split"], "shard": job.path, "key": row["sample_id"],
-                "offset": offset, "size_bytes": size_bytes, "xxh3_128": xxh3_of(stream.read(size_bytes)),
-            }  # fmt: skip
-
-
-def _members(row: dict[str, Any], job: _Job) -> dict[str, bytes]:
-    """Suffix -> bytes of one sample's members."""
-    root = job.roots[row["dataset"]]
-    members: dict[str, bytes] = {}
+@contextlib.contextmanager
+def _told_when_full(folder: Path) -> Iterator[None]:
     try:
-        for number, uri in enumerate(row["image_uris"]):
-            suffix = "png" if uri.lower().endswith(".png") else "jpg"
-            prefix = f"{number}." if len(row["image_uris"]) > 1 else ""
-            members[prefix + suffix], size = _packed_image(root / uri, suffix, job.image_side_px)
-        if row["mask_uri"] and row["mask_targets"]:
-            masks = read_masks(root / row["mask_uri"], len(row["mask_targets"]))
-            members["masks.npz"] = encode_masks(masks, size=size)
-    except (OSError, ValueError) as error:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        free = shutil.disk_usage(folder).free
         raise BiasCareError(
-            f"pack: dataset {row['dataset']}, sample {row['sample_id']}: {type(error).__name__}; "
-            "its picture or mask changed since it was read: run refresh again"
+            f"pack: {folder}: expected room for the shards, got a full disk ({free:,} bytes free); "
+            "finished shards are kept: make room and run it again"
         ) from error
-    fields = {name: value for name, value in row.items() if value is not None}
-    members["json"] = json.dumps(fields, sort_keys=True, ensure_ascii=False, default=str).encode()
-    return members
 
 
-@functools.lru_cache(maxsize=1024)
-def _packed_image(path: Path, suffix: str, side_px: int) -> tuple[bytes, tuple[int, int]]:
-    """A picture's bytes as packed, and (height, width). Cached: several questions share a picture."""
-    picture = read_picture(path, side_px=side_px)
-    return encode_image(picture, suffix), (picture.height, picture.width)
+def _open_partial(workspace: Workspace, config: ShardsConfig) -> Partial:
+    """The folder to work in; what an interrupted pack by the same recipe finished is still there."""
+    partial = Partial(workspace.root / ".shards.partial")
+    if not partial.recipe.exists() or json.loads(partial.recipe.read_text()) != recipe_of(config):
+        shutil.rmtree(partial.folder, ignore_errors=True)
+        write_json(partial.recipe, recipe_of(config))
+    shutil.rmtree(partial.writing, ignore_errors=True)
+    return partial
+
+
+def _published(workspace: Workspace, config: ShardsConfig) -> list[EarlierPack]:
+    """The shards that stand, where they were packed by the same recipe: their samples need not be encoded again."""
+    if not workspace.manifest.exists():
+        return []
+    try:
+        manifest = read_manifest(workspace.manifest)
+    except BiasCareError:  # a damaged manifest says nothing of its shards: all are packed again
+        return []
+    return [EarlierPack(workspace.shards, workspace.index)] if manifest["recipe"] == recipe_of(config) else []
+
+
+def _jobs(
+    workspace: Workspace,
+    partial: Partial,
+    planned: list[PlannedShard],
+    roots: dict[str, Path],
+    config: ShardsConfig,
+    connection: duckdb.DuckDBPyConnection,
+) -> Iterator[ShardJob]:
+    """One job per shard, made when a process is about to be free for it."""
+    published = _published(workspace, config)
+    held = [*partial.folder.glob("rows/**/*.parquet"), *(earlier.index for earlier in published)]
+    require_space(connection, roots, config, folder=workspace.root, held=held)
+    for shard, rows in rows_of_shards(connection, planned):
+        staged = partial.writing / shard.path
+        staged.parent.mkdir(parents=True, exist_ok=True)
+        earlier = (EarlierPack(partial.shards, partial.rows(shard.path)), *published)
+        yield ShardJob(shard.path, to_ipc(rows), roots[shard.dataset], config, staged, earlier)
+
+
+def _keep(partial: Partial, shard: PackedShard) -> None:
+    """Move a finished shard to the finished ones. Only the parent does: what a killed run left behind cannot."""
+    for source, target in (
+        (partial.writing / shard.path, partial.shards / shard.path),
+        ((partial.writing / shard.path).with_suffix(".parquet"), partial.rows(shard.path)),
+    ):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        source.replace(target)
+
+
+def _publish(
+    workspace: Workspace, partial: Partial, shards: list[PackedShard], config: ShardsConfig, samples_version: int
+) -> str:
+    """Add index and manifest to the finished shards and put them in place; the corpus digest."""
+    listed = {partial.shards / shard.path for shard in shards}
+    for path in partial.shards.rglob("*.*"):
+        if path.is_file() and path not in listed:
+            path.unlink()
+    index = partial.shards / workspace.index.name
+    _write_index(index, [partial.rows(shard.path) for shard in shards])
+    manifest = manifest_of(
+        [shard.line for shard in shards],
+        recipe=recipe_of(config),
+        samples_version=samples_version,
+        index_sha256=sha256_of(index),
+    )
+    write_json(partial.shards / workspace.manifest.name, manifest)
+    for path in (index, partial.shards / workspace.manifest.name):
+        _sync(path)
+    put_in_place(partial.shards, workspace.shards)
+    _sync(workspace.root)
+    shutil.rmtree(partial.folder)
+    corpus: str = manifest["corpus"]
+    return corpus
+
+
+def _write_index(target: Path, parts: list[Path]) -> None:
+    """The rows of every shard as one file, a few shards in memory at a time."""
+    with pq.ParquetWriter(target, INDEX_SCHEMA) as writer:
+        waiting = INDEX_SCHEMA.empty_table()
+        for part in parts:
+            waiting = pa.concat_tables([waiting, pq.read_table(part, schema=INDEX_SCHEMA)])
+            if waiting.num_rows >= ROWS_PER_INDEX_GROUP:
+                writer.write_table(waiting)
+                waiting = INDEX_SCHEMA.empty_table()
+        if waiting.num_rows:
+            writer.write_table(waiting)
+
+
+def _sync(path: Path) -> None:
+    """Have the system put a file or folder on the disk now: the order of writes must survive a power cut."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -9,8 +9,8 @@ import pyarrow.parquet as pq
 from ingest.attributes import connect_samples
 from ingest.errors import BadInput
 from ingest.workspace import Workspace
+from shards.assignment import PACKABLE_SQL
 from shards.manifest import sha256_of, xxh3_of
-from shards.pack import PACKABLE_SQL
 from shards.record import read_range
 
 

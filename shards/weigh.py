@@ -16,9 +16,9 @@ from ingest.attributes import ATTRIBUTES, MISSING, connect_samples, fetch
 from ingest.errors import BadInput, GateRefused
 from ingest.sample import Split
 from ingest.workspace import Workspace, publishing, write_json
+from shards.assignment import PACKABLE_SQL
 from shards.cells import Cells, clip_shares, collapse, effective_share, reachable_shares
 from shards.design import Design
-from shards.pack import PACKABLE_SQL
 from shards.targets import Goal, Target, check_levels, goal_of, wanted_shares
 from shards.weights import SLACK, Problem, Solution, calibrate
 

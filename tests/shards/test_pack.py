@@ -11,9 +11,11 @@ from ingest.attributes import connect_samples
 from ingest.errors import BadInput, BiasCareError
 from ingest.masks import read_masks
 from ingest.workspace import Workspace
+from shards.assignment import PACKABLE_SQL
 from shards.load import LoadConfig, open_shards
 from shards.members import encode_masks, shrink_mask
-from shards.pack import PACKABLE_SQL, ShardsConfig, pack
+from shards.pack import pack
+from shards.recipe import ShardsConfig
 from shards.record import decode_record, iterate_records, members_of, read_range
 from shards.verify import verify
 

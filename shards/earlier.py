@@ -1,0 +1,102 @@
+"""Samples that an earlier pack already holds: found by their record, checked by their digest, copied or linked.
+
+Whether a packed sample is still right is asked of the tar itself: its bytes must have the digest that the
+index gives, and must end in the JSON that the present row would be packed with (which carries the digests
+of its picture and mask files).
+"""
+
+import logging
+import os
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import xxhash
+
+from shards.tar import END_OF_ARCHIVE, Extent, member
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class EarlierPack:
+    """A folder of shards and an index of them: what was published, or what an interrupted pack finished."""
+
+    shards: Path
+    index: Path
+
+    def rows_beside(self, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """Its index rows in the range of ``rows`` (of one dataset, task and split, by ascending sample id)."""
+        if not rows or not self.index.exists():
+            return []
+        first, last = rows[0], rows[-1]
+        wanted = [(name, "=", first[name]) for name in ("dataset", "task", "split")]
+        span = [("sample_id", ">=", first["sample_id"]), ("sample_id", "<=", last["sample_id"])]
+        try:
+            found: list[dict[str, Any]] = pq.read_table(self.index, filters=wanted + span).to_pylist()
+        except (pa.ArrowException, OSError) as error:
+            logger.warning("%s: unreadable index (%s): its samples are packed again", self.index, type(error).__name__)
+            return []
+        return found
+
+
+@dataclass(frozen=True)
+class PackedSample:
+    """One sample in an earlier shard."""
+
+    shard: Path
+    extent: Extent
+
+    def read(self) -> bytes:
+        with self.shard.open("rb") as stream:
+            stream.seek(self.extent.offset)
+            return stream.read(self.extent.size_bytes)
+
+
+def find_packed(
+    earlier: EarlierPack, rows: list[dict[str, Any]], texts: Mapping[str, bytes]
+) -> dict[str, PackedSample]:
+    """The samples of ``rows`` that ``earlier`` holds exactly as they would be packed now, by sample id.
+
+    texts: sample id -> the JSON member of today.
+    """
+    found: dict[str, PackedSample] = {}
+    for row in earlier.rows_beside(rows):
+        text = texts.get(row["sample_id"])
+        if text is None:
+            continue
+        extent = Extent(row["offset"], row["size_bytes"], row["xxh3_128"])
+        sample = PackedSample(earlier.shards / row["shard"], extent)
+        try:
+            chunk = sample.read()
+        except OSError:
+            continue
+        tail = b"".join(member(f"{row['key']}.json", text))
+        if xxhash.xxh3_128_hexdigest(chunk) == extent.xxh3_128 and chunk.endswith(tail):
+            found[row["sample_id"]] = sample
+    return found
+
+
+def whole_shard(samples: list[PackedSample]) -> Path | None:
+    """The one file that is exactly ``samples`` in this order, every byte of it accounted for; else None."""
+    shard = samples[0].shard
+    end = 0
+    for sample in samples:
+        if sample.shard != shard or sample.extent.offset != end:
+            return None
+        end += sample.extent.size_bytes
+    with shard.open("rb") as stream:
+        stream.seek(end)
+        return shard if stream.read() == END_OF_ARCHIVE else None
+
+
+def link_or_copy(source: Path, target: Path) -> None:
+    """``target`` with the bytes of ``source``: a hard link where the file system has them."""
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copyfile(source, target)
