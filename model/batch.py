@@ -11,7 +11,7 @@ from torch import Tensor
 from ingest.sample import Task
 from model.encode import Encoded
 from model.losses import IGNORED
-from model.prompt_encoder import Prompt
+from model.prompts import MaskPrompts, Prompt
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,7 +20,8 @@ class Batch:
 
     image_type_BL: 1 at image tokens, 0 elsewhere (Qwen's ``mm_token_type_ids``).
     is_mask_B, is_class_B: which samples the segmentation branch and the head serve.
-    points_B12, boxes_B4: px of the S x S image. prompt: one set for the whole batch.
+    points_B12, boxes_B4: px of the S x S image; point_labels_B1: 1 on the structure, 0 off it.
+    class_truth_BC: the classes that hold; is_multi_label_B: whether several may. prompt: one set for the whole batch.
     """
 
     samples: list[Encoded]
@@ -33,9 +34,11 @@ class Batch:
     images_B3SS: Tensor
     masks_BSS: Tensor
     points_B12: Tensor
+    point_labels_B1: Tensor
     boxes_B4: Tensor
-    class_numbers_B: Tensor
+    class_truth_BC: Tensor
     competes_BC: Tensor
+    is_multi_label_B: Tensor
     is_mask_B: Tensor
     is_class_B: Tensor
     prompt: Prompt
@@ -58,6 +61,17 @@ class Batch:
             "pixel_values": self.patches,
             "image_grid_thw": self.grids,
         }
+
+    @property
+    def mask_prompts(self) -> MaskPrompts:
+        """What the mask decoder is told about every sample, whatever its task."""
+        has_point = Prompt.POINT in self.prompt
+        return MaskPrompts(
+            points_BP2=self.points_B12 if has_point else None,
+            labels_BP=self.point_labels_B1 if has_point else None,
+            boxes_B4=self.boxes_B4 if Prompt.BOX in self.prompt else None,
+            with_text=Prompt.TEXT in self.prompt,
+        )
 
 
 @dataclass(frozen=True)
@@ -83,9 +97,11 @@ class Collate:
             images_B3SS=torch.from_numpy(np.stack([sample.image_3SS for sample in samples])),
             masks_BSS=torch.from_numpy(np.stack([mask_or_zeros(sample) for sample in samples])),
             points_B12=torch.tensor([[sample.point_xy] for sample in samples]),
+            point_labels_B1=torch.tensor([[sample.point_label] for sample in samples]),
             boxes_B4=torch.tensor([sample.box_xyxy for sample in samples]),
-            class_numbers_B=torch.tensor([sample.class_number for sample in samples]),
+            class_truth_BC=torch.from_numpy(np.stack([sample.class_truth_C for sample in samples])),
             competes_BC=torch.from_numpy(np.stack([sample.competes_C for sample in samples])),
+            is_multi_label_B=torch.tensor([sample.is_multi_label for sample in samples]),
             is_mask_B=torch.tensor([task == Task.SEGMENTATION for task in tasks]),
             is_class_B=torch.tensor([task == Task.CLASSIFICATION for task in tasks]),
             prompt=drawn[0] if drawn else Prompt.TEXT,

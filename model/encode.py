@@ -17,9 +17,9 @@ from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLIm
 
 from ingest.masks import encode_mask
 from ingest.sample import Task
-from model.config import NetworkConfig
+from model.sizes import NetworkConfig
 from model.losses import IGNORED
-from model.prompt_encoder import PROMPT_SETS, Prompt
+from model.prompts import BACKGROUND, FOREGROUND, PROMPT_SETS, Prompt
 from model.tokenizer import IMAGE_PAD, TURN_END, TURN_START, VISION_END, VISION_START
 from shards.members import shrink_mask
 from shards.record import Record
@@ -28,6 +28,8 @@ PIXEL_MEAN = np.array([123.675, 116.28, 103.53], dtype=np.float32)
 PIXEL_STD = np.array([58.395, 57.12, 57.375], dtype=np.float32)
 MAX_PIXELS_PER_SQUARE_SIDE = 3
 MAX_ANSWER_TOKENS = 256
+LABEL_SEPARATOR = "; "
+"""Between the labels of a multi-label truth, as text."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,9 +37,9 @@ class Encoded:
     """One sample as the model eats it; ``truth``, ``person_key`` and ``native_size`` only travel along.
 
     token_ids, labels: [L] (labels IGNORED outside the answer). patches, grids: the language branch's pictures.
-    image_3SS: float32. mask_SS, point_xy, box_xyxy (px of the S x S image), prompt: training on masks only.
-    class_number: index of the truth in the run's classes, training only.
-    competes_C: the classes of the sample's label space.
+    image_3SS: float32. mask_SS, point_xy, point_label, box_xyxy (px of the S x S image), prompt: training on masks only.
+    class_truth_C: the run's classes that hold, training only. competes_C: the classes of the sample's label space,
+    of which several may hold where is_multi_label.
     """
 
     sample_id: str
@@ -49,12 +51,14 @@ class Encoded:
     patches: NDArray[np.float32]
     grids: NDArray[np.int64]
     image_3SS: NDArray[np.float32]
+    class_truth_C: NDArray[np.bool_]
     competes_C: NDArray[np.bool_]
+    is_multi_label: bool = False
     mask_SS: NDArray[np.bool_] | None = None
     point_xy: tuple[float, float] = (0.0, 0.0)
+    point_label: int = FOREGROUND
     box_xyxy: tuple[float, float, float, float] = (0.0, 0.0, 0.0, 0.0)
     prompt: Prompt = Prompt.TEXT
-    class_number: int = IGNORED
     truth: str = ""
     native_size: tuple[int, int] = (0, 0)
 
@@ -95,7 +99,7 @@ class Encoder:
         blind = record.without_truth()
         if task is Task.SEGMENTATION:
             return self._targets_for_prediction(record, blind)
-        truth = (record.fields.get("labels") or [""])[0] if task is Task.CLASSIFICATION else record.fields["answer"]
+        truth = LABEL_SEPARATOR.join(record.fields.get("labels") or []) if task is Task.CLASSIFICATION else record.fields["answer"]
         return [self._inputs(blind, question=question_of(blind), truth=truth)]
 
     def _targets_for_prediction(self, record: Record, blind: Record) -> list[Encoded]:
@@ -117,16 +121,18 @@ class Encoder:
         return self._inputs(record, question=question_of(record), answer=answer, truth=answer)
 
     def train_on_class(self, record: Record, generator: np.random.Generator) -> Encoded:
-        (label,) = record.fields["labels"]
-        number = self.config.classes.index(label)
-        return self._inputs(record, question=question_of(record), class_number=number, truth=label)
+        labels = record.fields.get("labels") or []
+        holds_C = np.array([name in labels for name in self.config.classes], dtype=bool)
+        truth = LABEL_SEPARATOR.join(labels)
+        return self._inputs(record, question=question_of(record), class_truth_C=holds_C, truth=truth)
 
     def train_on_mask(self, record: Record, generator: np.random.Generator) -> Encoded:
         assert record.masks is not None, "a packed segmentation sample has masks"
         chosen = int(generator.integers(len(record.masks)))
         side = self.config.segmentation.image_side_px
         mask_SS = shrink_mask(record.masks[chosen], size=(side, side))
-        rows, columns = np.nonzero(mask_SS)
+        is_empty = not mask_SS.any()
+        rows, columns = np.nonzero(mask_SS | is_empty)  # of an empty mask: a click anywhere off it, the whole picture
         pixel = int(generator.integers(len(rows)))
         target = record.fields["mask_targets"][chosen]
         return self._inputs(
@@ -135,6 +141,7 @@ class Encoder:
             prompt_text=target,
             mask_SS=mask_SS,
             point_xy=(float(columns[pixel]), float(rows[pixel])),
+            point_label=BACKGROUND if is_empty else FOREGROUND,
             box_xyxy=(float(columns.min()), float(rows.min()), float(columns.max()), float(rows.max())),
             prompt=PROMPT_SETS[int(generator.integers(len(PROMPT_SETS)))],
         )
@@ -155,7 +162,8 @@ class Encoder:
             grids=pictures["image_grid_thw"],
             image_3SS=normalise(record.images[0], self.config.segmentation.image_side_px),
             competes_C=competing_classes(self.config, record.fields.get("label_space")),
-            **{"prompt_text": question, **more},
+            is_multi_label=record.fields.get("label_space") in self.config.multi_label_spaces,
+            **{"prompt_text": question, "class_truth_C": np.zeros(len(self.config.classes), dtype=bool), **more},
         )
 
 

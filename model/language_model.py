@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedTokenizerFast, Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration
 
-from model.config import Preset
+from model.sizes import Preset
 from model.tokenizer import IMAGE_PAD, VIDEO_PAD, VISION_END, VISION_START
 
 
@@ -20,7 +20,7 @@ def language_config(preset: Preset, tokenizer: PreTrainedTokenizerFast) -> dict[
     config = Qwen2_5_VLConfig(
         text_config={
             **preset.text,
-            "vocab_size": len(tokenizer),
+            "vocab_size": max(len(tokenizer), preset.text.get("vocab_size", 0)),
             "bos_token_id": None,
             "eos_token_id": tokenizer.eos_token_id,
             "pad_token_id": tokenizer.pad_token_id,
@@ -35,9 +35,20 @@ def language_config(preset: Preset, tokenizer: PreTrainedTokenizerFast) -> dict[
     return plain
 
 
-def build_language_model(config: Mapping[str, Any]) -> Qwen2_5_VLForConditionalGeneration:
-    """Qwen2.5-VL with fresh weights from torch's current generator."""
-    return Qwen2_5_VLForConditionalGeneration(Qwen2_5_VLConfig.from_dict(dict(config)))
+def build_language_model(config: Mapping[str, Any], *, attention: str = "sdpa") -> Qwen2_5_VLForConditionalGeneration:
+    """Qwen2.5-VL with fresh weights from torch's current generator. attention: "sdpa" or "eager"."""
+    settings: Any = Qwen2_5_VLConfig.from_dict(dict(config), attn_implementation=attention)
+    return Qwen2_5_VLForConditionalGeneration(settings)
+
+
+def restore_constants(model: Qwen2_5_VLForConditionalGeneration) -> None:
+    """Compute what a network built on the meta device lacks and no checkpoint stores: rotary frequencies."""
+    for module in model.modules():
+        lost = [name for name, buffer in module.named_buffers(recurse=False) if buffer.is_meta]
+        for name in lost:
+            setattr(module, name, torch.nn.Buffer(torch.empty_like(module.get_buffer(name), device="cpu"), persistent=False))
+        if lost:
+            model._init_weights(module)
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from model.config import NUM_MASKS, SegmentationSizes
+from model.sizes import NUM_MASKS, SegmentationSizes
 from model.vision_encoder import LayerNorm2d
 
 
@@ -25,6 +25,10 @@ class DecodedMasks:
     logits_Bhw: Tensor
     quality_B: Tensor
     semantics_Bc: Tensor
+
+    def rows(self, chosen: Tensor) -> "DecodedMasks":
+        """Those of some prompts (a mask or indices)."""
+        return DecodedMasks(self.logits_Bhw[chosen], self.quality_B[chosen], self.semantics_Bc[chosen])
 
 
 class MaskDecoder(nn.Module):
@@ -65,13 +69,11 @@ class MaskDecoder(nn.Module):
         tokens = torch.cat([own.expand(B, -1, -1), sparse_BPE], dim=1)
         tokens, image = self.transformer(tokens, embeddings_BEGG + dense_BEGG, positions_1EGG)
         upscaled = self.output_upscaling(image.transpose(1, 2).unflatten(2, (G, G)))
-        weights = torch.stack(
-            [mlp(tokens[:, 1 + number]) for number, mlp in enumerate(self.output_hypernetworks_mlps)], dim=1
-        )
-        weights = weights + self.text_output(text_BE)[:, None]
-        logits_BKhw = torch.einsum("bkc,bchw->bkhw", weights, upscaled)
-        semantics_BKc = self.semantic_prediction_head(tokens[:, 1 + NUM_MASKS : 1 + 2 * NUM_MASKS])
-        return DecodedMasks(logits_BKhw[:, 0], self.iou_prediction_head(tokens[:, 0])[:, 0], semantics_BKc[:, 0])
+        # Of the K masks the first is the output (REFERENCE section 1), so the others are not computed.
+        weights = self.output_hypernetworks_mlps[0](tokens[:, 1]) + self.text_output(text_BE)
+        logits_Bhw = torch.einsum("bc,bchw->bhw", weights, upscaled)
+        semantics_Bc = self.semantic_prediction_head(tokens[:, 1 + NUM_MASKS])
+        return DecodedMasks(logits_Bhw, self.iou_prediction_head(tokens[:, 0])[:, 0], semantics_Bc)
 
 
 class LayeredMlp(nn.Module):

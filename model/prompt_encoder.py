@@ -3,29 +3,15 @@
 A text prompt is one more sparse token, given by ``model.text_prompt``.
 """
 
-import enum
 import math
 from typing import cast
 
 import torch
 from torch import Tensor, nn
 
-from model.config import SegmentationSizes
+from model.prompts import BACKGROUND, BOX_START, MaskPrompts
+from model.sizes import SegmentationSizes
 from model.vision_encoder import LayerNorm2d
-
-
-class Prompt(enum.Flag):
-    """What the mask decoder is told; training draws one of the seven non-empty sets per batch."""
-
-    POINT = enum.auto()
-    BOX = enum.auto()
-    TEXT = enum.auto()
-
-
-PROMPT_SETS: tuple[Prompt, ...] = tuple(Prompt(bits) for bits in range(1, 8))
-
-BACKGROUND, FOREGROUND, BOX_START, BOX_END = range(4)
-"""Rows of the four learned kinds of point."""
 
 
 class FourierPositions(nn.Module):
@@ -38,8 +24,9 @@ class FourierPositions(nn.Module):
         self.register_buffer("positional_encoding_gaussian_matrix", torch.randn(2, width // 2))
 
     def forward(self, positions_xy: Tensor) -> Tensor:
-        """[..., 2] as (x, y) in [0, 1] to [..., E]."""
-        angles = (2 * positions_xy - 1) @ self.positional_encoding_gaussian_matrix * (2 * math.pi)
+        """[..., 2] as (x, y) in [0, 1] to [..., E], computed in float32: bfloat16 cannot tell pixels apart."""
+        matrix = self.positional_encoding_gaussian_matrix.float()
+        angles = (2 * positions_xy.float() - 1) @ matrix * (2 * math.pi)
         return torch.cat([angles.sin(), angles.cos()], dim=-1)
 
 
@@ -62,6 +49,17 @@ class PromptEncoder(nn.Module):
             nn.Conv2d(channels, width, 1),
         )
 
+    def sparse_tokens(self, prompts: MaskPrompts, text_BE: Tensor) -> Tensor:
+        """Tokens in the order clicks, box, text: [B, P, E]; P may be 0."""
+        tokens: list[Tensor] = [text_BE.new_zeros(len(text_BE), 0, text_BE.shape[1])]
+        if prompts.points_BP2 is not None and prompts.labels_BP is not None:
+            tokens.append(self.embed_points(prompts.points_BP2, prompts.labels_BP))
+        if prompts.boxes_B4 is not None:
+            tokens.append(self.embed_boxes(prompts.boxes_B4))
+        if prompts.with_text:
+            tokens.append(text_BE[:, None])
+        return torch.cat([token.to(text_BE.dtype) for token in tokens], dim=1)
+
     def embed_points(self, points_BP2: Tensor, labels_BP: Tensor) -> Tensor:
         """Clicks (x, y) in px with labels 1 foreground, 0 background, -1 padding: [B, P, E]."""
         tokens = self.pe_layer((points_BP2 + 0.5) / self.side_px)
@@ -80,14 +78,15 @@ class PromptEncoder(nn.Module):
     def embed_masks(self, masks_B1hw: Tensor | None, num_samples: int) -> Tensor:
         """Mask logits [B, 1, 4G, 4G], or None for no mask: dense embeddings [B, E, G, G]."""
         if masks_B1hw is not None:
-            dense: Tensor = self.mask_downscaling(masks_B1hw)
+            weight = cast(nn.Conv2d, self.mask_downscaling[0]).weight
+            dense: Tensor = self.mask_downscaling(masks_B1hw.to(weight.dtype))
             return dense
         return self.no_mask_embed.weight[..., None, None].expand(num_samples, -1, self.grid_side, self.grid_side)
 
     def grid_positions(self) -> Tensor:
         """Positions of the image embeddings: [1, E, G, G]."""
-        matrix = self.pe_layer.positional_encoding_gaussian_matrix
-        centres = (torch.arange(self.grid_side, device=matrix.device, dtype=matrix.dtype) + 0.5) / self.grid_side
+        device = self.no_mask_embed.weight.device
+        centres = (torch.arange(self.grid_side, device=device) + 0.5) / self.grid_side
         y, x = torch.meshgrid(centres, centres, indexing="ij")
         encoded: Tensor = self.pe_layer(torch.stack([x, y], dim=-1))
-        return encoded.permute(2, 0, 1)[None]
+        return encoded.permute(2, 0, 1)[None].to(self.no_mask_embed.weight.dtype)

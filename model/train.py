@@ -17,7 +17,8 @@ from typing import Any
 
 from ingest.errors import BiasCareError
 from ingest.workspace import Workspace, digest_of, write_json
-from model.config import ModelConfig, NetworkConfig, TrainingConfig
+from model.config import ModelConfig, TrainingConfig
+from model.sizes import NetworkConfig
 from model.progress import watch
 
 logger = logging.getLogger(__name__)

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from model.config import PATCH_PX, SegmentationSizes
+from model.sizes import PATCH_PX, SegmentationSizes
 
 
 class LayerNorm2d(nn.LayerNorm):

@@ -156,7 +156,8 @@ class Setup:
 @pytest.fixture(scope="session")
 def setup() -> Setup:
     from model.batch import Collate
-    from model.config import ModelConfig, NetworkConfig
+    from model.config import ModelConfig
+    from model.sizes import NetworkConfig
     from model.encode import Encoder
     from model.language_model import language_config
     from model.network import build_network

@@ -8,7 +8,7 @@ import torch
 
 from ingest.masks import decode_mask
 from model.losses import IGNORED
-from model.prompt_encoder import PROMPT_SETS, Prompt
+from model.prompts import PROMPT_SETS, Prompt
 from shards.record import Record
 
 

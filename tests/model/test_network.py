@@ -8,7 +8,7 @@ import torch
 
 from model.checkpoint import from_pretrained, save_pretrained
 from model.network import build_network
-from model.prompt_encoder import PROMPT_SETS
+from model.prompts import PROMPT_SETS
 from model.vision_encoder import join_windows, split_windows
 
 
