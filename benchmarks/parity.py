@@ -19,10 +19,11 @@ from ingest.errors import BadInput
 from model.batch import Batch
 from model.checkpoint import from_reference
 from model.class_losses import asymmetric_loss
-from model.losses import answer_loss, dice_loss, enlarge
+from model.losses import IGNORED, dice_loss, enlarge
 from model.network import BiasCareVL
+from model.objective import mean_token_loss, token_losses
 from model.prompts import MaskPrompts, Prompt
-from model.tail_loop import reference_hard, second_pass
+from model.tail_loop import Look, click_region, reference_hard, second_look
 from model.uncertainty import image_text_distance, reference_loss, reference_weights
 from model.weight_files import open_weights
 
@@ -110,9 +111,7 @@ def head_outputs(
     """Logits and asymmetric loss of one classification head."""
     batch = batch_of(network, inputs)
     logits_BC = network.class_logits(network.read(batch), batch, network.embed_images(batch.images_B3SS))
-    loss = asymmetric_loss(
-        logits_BC, batch.class_truth_BC, torch.tensor(case["asl_class_counts"]) / case["asl_total"]
-    )
+    loss = asymmetric_loss(logits_BC, batch.class_truth_BC, torch.tensor(case["asl_class_counts"]) / case["asl_total"])
     return {f"{name}.cls_logits": logits_BC, f"{name}.asl_loss": loss}
 
 
@@ -125,9 +124,8 @@ class Recording:
         self.hidden_BLD = network.read(batch)
         self.embeddings_BEGG = network.embed_images(batch.images_B3SS)
         self.text_BE = network.text_prompt(self.hidden_BLD, batch.attention_mask_BL)
-        follows = batch.labels_BL[:, 1:] != -100
-        logits_Nv = network.language_model.lm_head(self.hidden_BLD[:, :-1][follows])
-        self.lm_loss = answer_loss(logits_Nv, batch.labels_BL[:, 1:][follows])
+        per_token = token_losses(network, self.hidden_BLD, batch.labels_BL)
+        self.lm_loss = mean_token_loss(per_token, (batch.labels_BL[:, 1:] != IGNORED).sum())
 
     def parts(self) -> dict[str, Tensor]:
         by_text = self.network.decode(self.embeddings_BEGG, self.text_BE, MaskPrompts())
@@ -163,11 +161,10 @@ class Recording:
         if case["tail_loop"]:
             score_B = weights_B if case["aware_loss"] else dice_B
             hard_B = reference_hard(score_B, counts_B, share=case["top_k_ratio"])
-            refined = second_pass(
-                self.network, self.embeddings_BEGG[hard_B], self.text_BE[hard_B],
-                first=masks.rows(hard_B), prompts=MaskPrompts(boxes_B4=batch.boxes_B4[hard_B]),
-                points_B12=recorded[f"{name}.click_coords"], labels_B1=recorded[f"{name}.click_labels"].long(),
-            )  # fmt: skip
+            boxed = MaskPrompts(boxes_B4=batch.boxes_B4[hard_B])
+            look = Look(self.embeddings_BEGG[hard_B], self.text_BE[hard_B], boxed, masks.rows(hard_B))
+            clicks = recorded[f"{name}.click_coords"], recorded[f"{name}.click_labels"].long()
+            refined = second_look(self.network, look, *clicks).masks
             second_B = dice_loss(refined.logits_Bhw, truth_BSS[hard_B])
             loss = loss + reference_loss(second_B, counts_B[hard_B], counts_B[hard_B])
             outputs |= {"ranking_score": score_B, "hard": hard_B, "refined_low_res_masks": refined.logits_Bhw}
@@ -182,7 +179,7 @@ class Recording:
         clicks, labels = recorded[f"{name}.click_coords"], recorded[f"{name}.click_labels"]
         predicted = enlarge(logits_Bhw[hard_B], truth_BSS.shape[-1]) > 0
         truth = truth_BSS[hard_B] > 0
-        region = next(r for r in (truth ^ predicted, truth, torch.ones_like(truth)) if r.any())
+        region = torch.stack([click_region(*pair) for pair in zip(truth, predicted, strict=True)])
         x, y = clicks[:, 0].long().unbind(1)
         rows = torch.arange(len(clicks))
         allowed = region[rows, y, x] & (truth[rows, y, x].long() == labels[:, 0])

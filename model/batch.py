@@ -51,6 +51,17 @@ class Batch:
         }
         return dataclasses.replace(self, **moved)
 
+    def rows(self, chosen: Tensor) -> "Batch":
+        """Some of the samples (indices), for what comes after the language model: its pictures are left out."""
+        shared: dict[str, Any] = {"patches": self.patches[:0], "grids": self.grids[:0]}
+        picked: dict[str, Any] = {
+            f.name: value[chosen]
+            for f in dataclasses.fields(self)
+            if isinstance(value := getattr(self, f.name), Tensor) and f.name not in shared
+        }
+        samples = [self.samples[row] for row in chosen.tolist()] if self.samples else []
+        return dataclasses.replace(self, **picked, **shared, samples=samples)
+
     @property
     def language_inputs(self) -> dict[str, Tensor]:
         """Arguments of Qwen2.5-VL; without ``mm_token_type_ids`` it falls back to other positions in silence."""

@@ -48,7 +48,9 @@ def from_pretrained(folder: Path) -> tuple[BiasCareVL, PreTrainedTokenizerFast]:
     """
     path = folder / CONFIG_NAME
     if not path.is_file():
-        raise BadInput(f"{folder}: expected a folder of ours with {CONFIG_NAME}, got none; see `biascarevl import-weights`")
+        raise BadInput(
+            f"{folder}: expected a folder of ours with {CONFIG_NAME}, got none; see `biascarevl import-weights`"
+        )
     network = empty_network(network_config(json.loads(path.read_text())))
     fill(network, open_weights(folder / WEIGHTS_NAME), {}, source=str(folder))
     return network.eval(), read_tokenizer(folder)
@@ -146,6 +148,6 @@ def read_tokenizer(folder: Path) -> PreTrainedTokenizerFast:
 def network_config(plain: Mapping[str, Any]) -> NetworkConfig:
     """The configuration from its JSON form, lists being tuples again."""
     sizes = {**plain["segmentation"], "global_blocks": tuple(plain["segmentation"]["global_blocks"])}
-    tuples = {name: tuple(plain[name]) for name in ("classes", "class_weights", "multi_label_spaces")}
+    tuples = {name: tuple(plain[name]) for name in ("classes", "class_weights", "prevalence", "multi_label_spaces")}
     spaces = {space: tuple(names) for space, names in plain["label_spaces"].items()}
     return NetworkConfig(**{**plain, **tuples, "segmentation": SegmentationSizes(**sizes), "label_spaces": spaces})

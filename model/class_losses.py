@@ -42,9 +42,7 @@ def binary_loss(
     return mean_over(loss_BC, counts_BC)
 
 
-def focal_loss(
-    logits_BC: Tensor, truth_BC: Tensor, *, gamma: float = 2.0, counts_BC: Tensor | None = None
-) -> Tensor:
+def focal_loss(logits_BC: Tensor, truth_BC: Tensor, *, gamma: float = 2.0, counts_BC: Tensor | None = None) -> Tensor:
     """``alpha_t (1 - p_t)^gamma`` times the binary cross entropy (Lin et al. 2017), alpha 0.25 for positives."""
     truth_BC = truth_BC.float()
     loss_BC = F.binary_cross_entropy_with_logits(logits_BC.float(), truth_BC, reduction="none")
@@ -90,6 +88,15 @@ def positive_weights(prevalence_C: Tensor, smoothing: str) -> Tensor:
 MultiLabelLoss = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
 """(logits_BC, truth_BC, prevalence_C, counts_BC) -> mean loss."""
 
+
+def _smoothed(smoothing: str) -> MultiLabelLoss:
+    def loss(logits_BC: Tensor, truth_BC: Tensor, prevalence_C: Tensor, counts_BC: Tensor) -> Tensor:
+        weights_C = positive_weights(prevalence_C, smoothing)
+        return binary_loss(logits_BC, truth_BC, positive_weights_C=weights_C, counts_BC=counts_BC)
+
+    return loss
+
+
 MULTI_LABEL_LOSSES: Mapping[str, MultiLabelLoss] = {
     "bce": lambda logits, truth, prevalence, counts: binary_loss(logits, truth, counts_BC=counts),
     "focal": lambda logits, truth, prevalence, counts: (
@@ -97,11 +104,6 @@ MULTI_LABEL_LOSSES: Mapping[str, MultiLabelLoss] = {
     ),
     "focalonly": lambda logits, truth, prevalence, counts: focal_loss(logits, truth, counts_BC=counts),
     "focalonlygamma4": lambda logits, truth, prevalence, counts: focal_loss(logits, truth, gamma=4.0, counts_BC=counts),
-    **{
-        f"bce_{smoothing}": lambda logits, truth, prevalence, counts, smoothing=smoothing: binary_loss(
-            logits, truth, positive_weights_C=positive_weights(prevalence, smoothing), counts_BC=counts
-        )
-        for smoothing in SMOOTHINGS
-    },
+    **{f"bce_{smoothing}": _smoothed(smoothing) for smoothing in SMOOTHINGS},
     "asl": lambda logits, truth, prevalence, counts: asymmetric_loss(logits, truth, prevalence, counts_BC=counts),
 }

@@ -43,6 +43,12 @@ class ModelConfig:
 
 
 RECIPES: tuple[str, ...] = ("published",)
+BIAS_CONTROLS: tuple[str, ...] = ("off", "reference", "corrected")
+MULTI_LABEL_LOSS_NAMES: tuple[str, ...] = (
+    "bce", "focal", "focalonly", "focalonlygamma4",
+    "bce_log2", "bce_log1p", "bce_logmean", "bce_sqrt", "bce_clip", "asl",
+)  # fmt: skip
+"""Keys of ``model.class_losses.MULTI_LABEL_LOSSES``, which needs torch."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,7 +57,10 @@ class TrainingConfig:
 
     steps: stop after that many optimiser steps, 0 for all epochs. draws_per_epoch: 0 for the number of training
     rows. learning_rate, warmup_steps: None for the preset's. One step takes micro_batch x accumulate x
-    num_processes draws.
+    num_processes draws. uncertainty, tail_loop: how hard samples are treated, "off", as published ("reference") or
+    "corrected" (``model.uncertainty``, ``model.tail_loop``); uncertainty_strength, uncertainty_beta: lambda and beta of
+    METHODS section 3; tail_rounds: clicks per second look, corrected only. multi_label_loss: where several classes
+    may hold.
     """
 
     recipe: str = "published"
@@ -67,6 +76,12 @@ class TrainingConfig:
     weight_decay: float = 0.01
     betas: tuple[float, float] = (0.9, 0.98)
     gradient_clip: float = 1.0
+    uncertainty: str = "off"
+    uncertainty_strength: float = 1.0
+    uncertainty_beta: float = 0.5
+    tail_loop: str = "off"
+    tail_rounds: int = 1
+    multi_label_loss: str = "bce"
 
     def __post_init__(self) -> None:
         expect(self.recipe in RECIPES, "training.recipe", f"one of {list(RECIPES)}", self.recipe)
@@ -79,6 +94,18 @@ class TrainingConfig:
         expect(rate is None or rate > 0, "training.learning_rate", "above 0", rate)
         warmup = self.warmup_steps
         expect(warmup is None or warmup >= 0, "training.warmup_steps", "at least 0", warmup)
+        for key in ("uncertainty", "tail_loop"):
+            expect(
+                getattr(self, key) in BIAS_CONTROLS,
+                f"training.{key}",
+                f"one of {list(BIAS_CONTROLS)}",
+                getattr(self, key),
+            )
+        expect(self.uncertainty_strength >= 0, "training.uncertainty_strength", "at least 0", self.uncertainty_strength)
+        expect(self.uncertainty_beta >= 0, "training.uncertainty_beta", "at least 0", self.uncertainty_beta)
+        expect(self.tail_rounds >= 1, "training.tail_rounds", "at least 1", self.tail_rounds)
+        kinds = list(MULTI_LABEL_LOSS_NAMES)
+        expect(self.multi_label_loss in kinds, "training.multi_label_loss", f"one of {kinds}", self.multi_label_loss)
         inside = len(self.betas) == 2 and all(0 <= beta < 1 for beta in self.betas)
         expect(inside, "training.betas", "two numbers in [0, 1)", self.betas)
 

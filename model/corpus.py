@@ -12,7 +12,6 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from deltalake import DeltaTable
 
-from ingest.errors import BadInput
 from ingest.sample import Split, Task
 from ingest.workspace import Workspace
 
@@ -21,33 +20,43 @@ COLUMNS = ["sample_id", "task", "question", "answer", "options", "mask_targets",
 
 @dataclass(frozen=True)
 class TrainingFacts:
-    """texts: every distinct text of the training rows. classes, class_weights, label_spaces: as in NetworkConfig."""
+    """texts: every distinct text of the training rows. The rest as in NetworkConfig."""
 
     texts: list[str]
     classes: tuple[str, ...]
     class_weights: tuple[float, ...]
+    prevalence: tuple[float, ...]
     label_spaces: Mapping[str, tuple[str, ...]]
+    multi_label_spaces: tuple[str, ...]
 
 
 def read_training_facts(workspace: Workspace) -> TrainingFacts:
-    """Facts of the packed training rows. Raises: BadInput for a classification row without exactly one label."""
+    """Facts of the packed training rows. A label space is multi-label when a row of it holds none or several."""
     weight_of = training_weights(workspace)
     rows = DeltaTable(str(workspace.samples)).to_pyarrow_table(columns=COLUMNS)
     rows = rows.filter(pc.is_in(rows["sample_id"], value_set=pa.array(list(weight_of), pa.string())))
     texts: set[str] = set()
     mass_of: dict[str, float] = {}
     spaces: dict[str, set[str]] = {}
+    several: set[str] = set()
+    total_mass = 0.0
     for row in rows.to_pylist():
         texts.update(texts_of(row))
         if row["task"] == Task.CLASSIFICATION:
-            label = only_label(row)
-            mass_of[label] = mass_of.get(label, 0.0) + weight_of[row["sample_id"]]
-            spaces.setdefault(row["label_space"] or "", set()).add(label)
+            labels, space = row["labels"] or [], row["label_space"] or ""
+            total_mass += weight_of[row["sample_id"]]
+            for label in labels:
+                mass_of[label] = mass_of.get(label, 0.0) + weight_of[row["sample_id"]]
+            spaces.setdefault(space, set()).update(labels)
+            if len(labels) != 1:
+                several.add(space)
     classes = tuple(sorted(mass_of))
     return TrainingFacts(
         texts=sorted(texts),
         classes=classes,
         class_weights=class_weights([mass_of[name] for name in classes]),
+        prevalence=tuple(mass_of[name] / total_mass for name in classes),
+        multi_label_spaces=tuple(sorted(several)),
         label_spaces={space: tuple(sorted(names)) for space, names in sorted(spaces.items())},
     )
 
@@ -65,13 +74,6 @@ def texts_of(row: Mapping[str, Any]) -> list[str]:
     """The texts of a row that the tokenizer should know."""
     single = [row[name] for name in ("question", "answer") if row[name]]
     return [*single, *(row["options"] or []), *(row["mask_targets"] or [])]
-
-
-def only_label(row: Mapping[str, Any]) -> str:
-    labels = row["labels"] or []
-    if len(labels) != 1:
-        raise BadInput(f"sample {row['sample_id']}: expected one label for classification, got {len(labels)}")
-    return str(labels[0])
 
 
 def class_weights(masses: list[float]) -> tuple[float, ...]:

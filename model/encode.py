@@ -17,9 +17,9 @@ from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLIm
 
 from ingest.masks import encode_mask
 from ingest.sample import Task
-from model.sizes import NetworkConfig
 from model.losses import IGNORED
 from model.prompts import BACKGROUND, FOREGROUND, PROMPT_SETS, Prompt
+from model.sizes import NetworkConfig
 from model.tokenizer import IMAGE_PAD, TURN_END, TURN_START, VISION_END, VISION_START
 from shards.members import shrink_mask
 from shards.record import Record
@@ -37,7 +37,7 @@ class Encoded:
     """One sample as the model eats it; ``truth``, ``person_key`` and ``native_size`` only travel along.
 
     token_ids, labels: [L] (labels IGNORED outside the answer). patches, grids: the language branch's pictures.
-    image_3SS: float32. mask_SS, point_xy, point_label, box_xyxy (px of the S x S image), prompt: training on masks only.
+    image_3SS: float32. mask_SS, point_xy, point_label, box_xyxy (px of the S x S image), prompt: training on masks.
     class_truth_C: the run's classes that hold, training only. competes_C: the classes of the sample's label space,
     of which several may hold where is_multi_label.
     """
@@ -99,7 +99,11 @@ class Encoder:
         blind = record.without_truth()
         if task is Task.SEGMENTATION:
             return self._targets_for_prediction(record, blind)
-        truth = LABEL_SEPARATOR.join(record.fields.get("labels") or []) if task is Task.CLASSIFICATION else record.fields["answer"]
+        truth = (
+            LABEL_SEPARATOR.join(record.fields.get("labels") or [])
+            if task is Task.CLASSIFICATION
+            else record.fields["answer"]
+        )
         return [self._inputs(blind, question=question_of(blind), truth=truth)]
 
     def _targets_for_prediction(self, record: Record, blind: Record) -> list[Encoded]:

@@ -41,12 +41,13 @@ def build_language_model(config: Mapping[str, Any], *, attention: str = "sdpa") 
     return Qwen2_5_VLForConditionalGeneration(settings)
 
 
-def restore_constants(model: Qwen2_5_VLForConditionalGeneration) -> None:
+def restore_constants(model: Any) -> None:
     """Compute what a network built on the meta device lacks and no checkpoint stores: rotary frequencies."""
     for module in model.modules():
         lost = [name for name, buffer in module.named_buffers(recurse=False) if buffer.is_meta]
         for name in lost:
-            setattr(module, name, torch.nn.Buffer(torch.empty_like(module.get_buffer(name), device="cpu"), persistent=False))
+            blank = torch.empty_like(module.get_buffer(name), device="cpu")
+            setattr(module, name, torch.nn.Buffer(blank, persistent=False))
         if lost:
             model._init_weights(module)
 

@@ -17,6 +17,15 @@ def dice_loss(logits_Bhw: Tensor, truth_BSS: Tensor) -> Tensor:
     return 1 - (2 * overlap_B + EPSILON) / (sizes_B + EPSILON)
 
 
+def presence_loss(logits_Bhw: Tensor, truth_BSS: Tensor) -> Tensor:
+    """Cross entropy of "something is there" per sample, [B] in nats: Dice says nothing about an empty mask.
+
+    The chance that something is there is that of the likeliest pixel.
+    """
+    likeliest_B = logits_Bhw.flatten(1).float().amax(1)
+    return F.binary_cross_entropy_with_logits(likeliest_B, truth_BSS.flatten(1).amax(1).float(), reduction="none")
+
+
 def quality_loss(quality_B: Tensor, logits_Bhw: Tensor, truth_BSS: Tensor) -> Tensor:
     """Squared error of the predicted Dice against that of the thresholded mask, mean (SAM trains its IoU head so)."""
     with torch.no_grad():
@@ -30,19 +39,3 @@ def enlarge(logits_Bhw: Tensor, side_px: int) -> Tensor:
     """Mask logits at [B, side_px, side_px] in float32, bilinear."""
     size = (side_px, side_px)
     return F.interpolate(logits_Bhw[:, None].float(), size=size, mode="bilinear", align_corners=False)[:, 0]
-
-
-def answer_loss(logits_Nv: Tensor, truth_N: Tensor) -> Tensor:
-    """Cross entropy over the N answer tokens of a batch, in nats per token."""
-    return F.cross_entropy(logits_Nv.float(), truth_N)
-
-
-def class_loss(logits_BC: Tensor, truth_B: Tensor, *, competes_BC: Tensor, class_weights_C: Tensor) -> Tensor:
-    """Weighted cross entropy among the classes of each sample's own label space, in nats.
-
-    A sample counts as much as its class weighs; the mean is over samples, so that one frequent-class sample in
-    a batch does not count like a rare one.
-    """
-    logits_BC = logits_BC.float().masked_fill(~competes_BC, torch.finfo(torch.float32).min)
-    loss_B = F.cross_entropy(logits_BC, truth_B, reduction="none")
-    return (loss_B * class_weights_C[truth_B]).mean()

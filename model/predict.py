@@ -111,7 +111,7 @@ def predict_batch(
     network: BiasCareVL, tokenizer: PreTrainedTokenizerFast, *, task: str, batch: Batch
 ) -> list[Prediction]:
     """Predictions for a batch of one task, in its order."""
-    device = network.class_weights_C.device
+    device = network.device
     started = time.perf_counter()
     said = ASKED[Task(task)](network, tokenizer, batch.to(device))
     seconds = (time.perf_counter() - started) / len(said)

@@ -1,8 +1,9 @@
-"""What a person or a text tells the mask decoder about one structure per picture: clicks, a box, a text, a rough mask."""
+"""What the mask decoder is told about one structure per picture: clicks, a box, a text, a rough mask."""
 
 import dataclasses
 import enum
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -19,6 +20,7 @@ class Prompt(enum.Flag):
 PROMPT_SETS: tuple[Prompt, ...] = tuple(Prompt(bits) for bits in range(1, 8))
 
 BACKGROUND, FOREGROUND, BOX_START, BOX_END = range(4)
+PADDING_POINT = -1
 """Rows of the four learned kinds of point; a click's label is one of the first two, -1 pads."""
 
 
@@ -38,7 +40,7 @@ class MaskPrompts:
 
     def rows(self, chosen: Tensor) -> "MaskPrompts":
         """The prompts of some pictures (a mask or indices)."""
-        picked = {
+        picked: dict[str, Any] = {
             field.name: value[chosen]
             for field in dataclasses.fields(self)
             if isinstance(value := getattr(self, field.name), Tensor)

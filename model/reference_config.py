@@ -1,8 +1,8 @@
 """The published system's configuration, in the form its recorded numbers use, as ours.
 
-Keys: ``seg`` (sizes of the segmentation branch), ``vl`` (a Qwen2.5-VL configuration, flat as transformers 4.51 wrote it
-or nested), ``cls_num`` (classes), ``special_token_ids`` (of it ``cls``), and of our own ``head`` (one of model.heads.HEADS),
-``classes`` (names), ``multi_label`` and ``padding``.
+Keys: ``seg`` (sizes of the segmentation branch), ``vl`` (a Qwen2.5-VL configuration, flat as transformers 4.51 wrote
+it or nested), ``cls_num`` (classes), ``special_token_ids`` (of it ``cls``), and of our own ``head`` (one of
+model.heads.HEADS), ``classes`` (names), ``multi_label`` and ``padding``.
 """
 
 import json
@@ -53,6 +53,7 @@ def reference_config(plain: Mapping[str, Any]) -> NetworkConfig:
         min_pixels=int(plain.get("min_pixels", PUBLISHED.min_pixels)),
         classes=classes if head else (),
         class_weights=(1.0,) * (len(classes) if head else 0),
+        prevalence=(0.5,) * (len(classes) if head else 0),
         label_spaces={"reference": classes} if head else {},
         multi_label_spaces=("reference",) if head and multi_label else (),
         head=head,

@@ -61,8 +61,9 @@ class NetworkConfig:
     """Everything needed to build a network: stored beside its weights.
 
     language: a Qwen2_5_VLConfig as a plain mapping. classes: the run's classes in the order of the head's outputs,
-    class_weights: what a training sample of each counts. label_spaces: which classes stand together, by label space;
-    multi_label_spaces: those in which a sample may hold any number of them (else exactly one).
+    class_weights: what a training sample of each counts, prevalence: the share of training draws that hold each.
+    label_spaces: which classes stand together, by label space; multi_label_spaces: those in which a sample may hold
+    any number of them (else exactly one).
     min_pixels: smallest picture of the language branch. head: a name of ``model.heads.HEADS``, "" for none.
     class_token_id: the token some heads read, -1 where there is none.
     padding: "masked" keeps padding out of every mean; "reference" takes it in as the published system did, which
@@ -76,6 +77,7 @@ class NetworkConfig:
     class_weights: tuple[float, ...]
     label_spaces: Mapping[str, tuple[str, ...]]
     multi_label_spaces: tuple[str, ...] = ()
+    prevalence: tuple[float, ...] = ()
     head: str = "vlmcrossdualcross"
     class_token_id: int = -1
     padding: str = "masked"

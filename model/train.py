@@ -18,8 +18,8 @@ from typing import Any
 from ingest.errors import BiasCareError
 from ingest.workspace import Workspace, digest_of, write_json
 from model.config import ModelConfig, TrainingConfig
-from model.sizes import NetworkConfig
 from model.progress import watch
+from model.sizes import NetworkConfig
 
 logger = logging.getLogger(__name__)
 
@@ -77,7 +77,9 @@ def prepare(
         min_pixels=model.sizes.min_pixels,
         classes=facts.classes,
         class_weights=facts.class_weights,
+        prevalence=facts.prevalence,
         label_spaces=facts.label_spaces,
+        multi_label_spaces=facts.multi_label_spaces,
     )
     description = {
         "run": folder.name,

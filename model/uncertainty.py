@@ -3,11 +3,15 @@
 u is a sample's own difficulty: its loss plus how badly picture and text agree. Nothing here needs a network.
 """
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
+
+from model.ranks import largest, summed
+from model.running_quantile import RunningQuantile
 
 EPSILON = 1e-6
 
@@ -41,3 +45,64 @@ def reference_weights(loss_B: Tensor, distance_B: Tensor, counts_B: Tensor, *, s
 def reference_loss(loss_B: Tensor, weights_B: Tensor, counts_B: Tensor) -> Tensor:
     """The published mean: over the samples that count, however the weights sum."""
     return (loss_B * weights_B).sum() / counts_B.sum().clamp(min=1)
+
+
+@dataclass(frozen=True)
+class Weighed:
+    """weights_B: what each sample counts, no gradient. is_suspicious_B: rows for a person to look at."""
+
+    weights_B: Tensor
+    is_suspicious_B: Tensor
+
+
+NOISE_QUANTILE = 0.995
+LEAST_ROWS = 200
+"""Rows of a task before its quantile is trusted."""
+LIGHTEST, HEAVIEST = 0.25, 4.0
+
+
+class AdaptiveWeights(nn.Module):
+    """Corrected weights: detached, mean one per task over the global batch, clipped, noisy rows set aside.
+
+    With u equal to the loss and nothing clipped, the gradient is that of tilted risk,
+    ``1 / strength * log mean exp(strength * loss)`` (Li et al. 2021). A row above the 99.5 % running quantile of its
+    task is more likely mislabelled than hard: it counts 1 and goes to the review list.
+    """
+
+    def __init__(self, tasks: Sequence[str], *, strength: float) -> None:
+        super().__init__()
+        self.strength = strength
+        self.guards = nn.ModuleDict({task: RunningQuantile(NOISE_QUANTILE) for task in tasks})
+
+    @torch.no_grad()
+    def forward(self, difficulty: Mapping[str, Tensor]) -> dict[str, Weighed]:
+        """Weights by task from u_B by task; every task on every rank, empty where it has no rows."""
+        tasks = list(difficulty)
+        u = {task: difficulty[task].detach().double() for task in tasks}
+        top = largest(
+            torch.stack([u[task].max() if len(u[task]) else u[task].new_tensor(-torch.inf) for task in tasks])
+        )
+        raw = {task: torch.exp(self.strength * (u[task] - top[number])) for number, task in enumerate(tasks)}
+        clipped = {task: weights.clamp(LIGHTEST, HEAVIEST) for task, weights in mean_one(raw).items()}
+        suspicious = {task: self._suspicious(task, u[task]) for task in tasks}
+        trusted = mean_one({task: clipped[task].masked_fill(suspicious[task], 1.0) for task in tasks})
+        return {
+            task: Weighed(trusted[task].masked_fill(suspicious[task], 1.0).float(), suspicious[task]) for task in tasks
+        }
+
+    def _suspicious(self, task: str, u_B: Tensor) -> Tensor:
+        guard = self.guards[task]
+        assert isinstance(guard, RunningQuantile)
+        known = guard.num_seen >= LEAST_ROWS
+        is_suspicious_B = (u_B > guard.value) & known
+        guard.update(u_B)
+        return is_suspicious_B
+
+
+def mean_one(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The weights of every task over their mean on all ranks."""
+    sums = summed(torch.stack([torch.stack([w.sum(), w.new_tensor(len(w))]) for w in weights.values()]))
+    return {
+        task: w * (count / total.clamp(min=EPSILON))
+        for (task, w), (total, count) in zip(weights.items(), sums, strict=True)
+    }

@@ -26,7 +26,8 @@ from model.batch import Batch, Collate
 from model.checkpoint import network_config, read_tokenizer, save_pretrained
 from model.config import TrainingConfig
 from model.encode import Encoder
-from model.network import BiasCareVL, build_network
+from model.network import build_network
+from model.objective import Objective
 from shards.load import LoadConfig, Loader, open_shards
 
 TASK_LOSSES = ("segmentation", "text", "classification")
@@ -55,10 +56,12 @@ def main(folder: Path) -> None:
         ),
     )
     num_steps = number_of_steps(training, len(loader))
-    engine = start_engine(build_network(config, seed=description["seed"]), training, num_steps)
+    network = build_network(config, seed=description["seed"])
+    objective = Objective(network, training, seed=description["seed"], rank=distributed.get_rank())
+    engine = start_engine(objective, training, num_steps)
     optimise(engine, loader, folder=folder, training=training, num_steps=num_steps)
     if distributed.get_rank() == 0:
-        save_pretrained(engine.module, tokenizer, folder / "checkpoints" / "final")
+        save_pretrained(network, tokenizer, folder / "checkpoints" / "final")
     distributed.barrier()
     distributed.destroy_process_group()
 
@@ -80,18 +83,18 @@ def number_of_steps(training: TrainingConfig, batches_per_epoch: int) -> int:
     return min(training.steps, all_steps) if training.steps else all_steps
 
 
-def start_engine(network: BiasCareVL, training: TrainingConfig, num_steps: int) -> deepspeed.DeepSpeedEngine:
-    """The network under ZeRO with torch's AdamW and a warm-up followed by a linear decay to 0."""
+def start_engine(objective: Objective, training: TrainingConfig, num_steps: int) -> deepspeed.DeepSpeedEngine:
+    """The objective under ZeRO with torch's AdamW and a warm-up followed by a linear decay to 0."""
     assert training.learning_rate is not None and training.warmup_steps is not None, "run.json is resolved"
     optimizer = torch.optim.AdamW(
-        network.parameters(),
+        objective.parameters(),
         lr=training.learning_rate,
         betas=training.betas,
         weight_decay=training.weight_decay,
     )
     warmup = min(training.warmup_steps, num_steps // 5)
     engine, _, _, _ = deepspeed.initialize(
-        model=network,
+        model=objective,
         optimizer=optimizer,
         lr_scheduler=lambda wrapped: LambdaLR(wrapped, lambda step: rate_at(step, warmup, num_steps)),
         config={

@@ -157,10 +157,10 @@ class Setup:
 def setup() -> Setup:
     from model.batch import Collate
     from model.config import ModelConfig
-    from model.sizes import NetworkConfig
     from model.encode import Encoder
     from model.language_model import language_config
     from model.network import build_network
+    from model.sizes import NetworkConfig
     from model.tokenizer import train_tokenizer
 
     sizes = ModelConfig().sizes

@@ -18,6 +18,9 @@ from model.config import ModelConfig, TrainingConfig
         (TrainingConfig, {"learning_rate": 0.0}, "training.learning_rate: expected above 0, got 0.0"),
         (TrainingConfig, {"betas": (0.9, 1.0)}, "training.betas"),
         (TrainingConfig, {"recipe": "mine"}, "training.recipe"),
+        (TrainingConfig, {"uncertainty": "on"}, "training.uncertainty: expected one of .*corrected.*, got 'on'"),
+        (TrainingConfig, {"tail_rounds": 0}, "training.tail_rounds: expected at least 1, got 0"),
+        (TrainingConfig, {"multi_label_loss": "hinge"}, "training.multi_label_loss"),
     ],
 )
 def test_a_wrong_value_is_named(table, settings, message):

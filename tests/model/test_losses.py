@@ -5,8 +5,9 @@ import math
 import pytest
 import torch
 
+from model.class_losses import one_of_many
 from model.corpus import class_weights
-from model.losses import answer_loss, class_loss, dice_loss, quality_loss
+from model.losses import dice_loss, presence_loss, quality_loss
 
 
 def test_dice_loss_is_zero_for_a_sure_hit_and_one_for_a_sure_miss():
@@ -31,14 +32,17 @@ def test_quality_loss_compares_with_the_dice_of_the_thresholded_mask():
     assert quality_loss(torch.tensor([2 / 3]), logits, truth).item() == pytest.approx(0, abs=1e-7)
 
 
-def test_answer_loss_of_no_idea_is_the_log_of_the_vocabulary():
-    assert answer_loss(torch.zeros(3, 7), torch.tensor([0, 3, 6])).item() == pytest.approx(math.log(7))
+def test_presence_is_judged_by_the_likeliest_pixel():
+    logits = torch.tensor([[[0.0, -9.0], [-9.0, -9.0]], [[50.0, -9.0], [-9.0, -9.0]]])
+    empty, filled = torch.zeros(2, 2), torch.tensor([[0.0, 0.0], [0.0, 1.0]])
+    assert presence_loss(logits, torch.stack([empty, filled])).tolist() == pytest.approx([math.log(2), 0.0])
 
 
 def test_classes_of_another_space_do_not_compete():
     competes = torch.tensor([[True, True, False]])
     logits = torch.tensor([[0.0, 0.0, 9.0]])
-    loss = class_loss(logits, torch.tensor([1]), competes_BC=competes, class_weights_C=torch.tensor([1.0, 3.0, 1.0]))
+    truth = torch.tensor([[False, True, False]])
+    loss = one_of_many(logits, truth, competes_BC=competes, class_weights_C=torch.tensor([1.0, 3.0, 1.0]))
     assert loss.item() == pytest.approx(3 * math.log(2))
 
 

@@ -6,8 +6,11 @@ import numpy as np
 import pytest
 import torch
 
+from ingest.errors import BadInput
 from model.checkpoint import from_pretrained, save_pretrained
+from model.config import TrainingConfig
 from model.network import build_network
+from model.objective import Objective
 from model.prompts import PROMPT_SETS
 from model.vision_encoder import join_windows, split_windows
 
@@ -34,8 +37,9 @@ def test_outputs_have_their_shapes(make_records, setup):
 
 def test_every_prompt_set_gives_a_loss_and_every_parameter_a_gradient(make_records, setup):
     batch = training_batch(setup, make_records(3))
+    objective = Objective(setup.network, TrainingConfig())
     for prompt in PROMPT_SETS:
-        losses = setup.network(type(batch)(**{**batch.__dict__, "prompt": prompt}))
+        losses = objective(dataclasses.replace(batch, prompt=prompt))
         assert {"text", "classification", "segmentation", "quality", "total"} == set(losses)
     losses["total"].backward()
     assert all(p.grad is not None and p.grad.isfinite().all() for p in setup.network.parameters())
@@ -48,7 +52,7 @@ def test_loss_falls_on_eight_samples(make_records, setup):
     batch = training_batch(setup, make_records(8))
     totals = []
     for _ in range(12):
-        losses = network(batch)
+        losses = Objective(network, TrainingConfig())(batch)
         optimizer.zero_grad()
         losses["total"].backward()
         optimizer.step()
@@ -92,7 +96,7 @@ def test_a_checkpoint_that_misses_a_tensor_is_refused(setup, tmp_path):
     tensors = load_file(path)
     tensors.pop("head.final.bias")
     save_file(tensors, path)
-    with pytest.raises(RuntimeError, match=r"head\.final\.bias"):
+    with pytest.raises(BadInput, match=r"1 missing: head\.final\.bias"):
         from_pretrained(tmp_path / "final")
 
 
