@@ -14,7 +14,7 @@ from ingest.adapters import ADAPTERS
 from ingest.adapters.recognise import Recognised, recognise_under, unrecognised_under
 from ingest.adapters.root import Root
 from ingest.attributes import connect_table
-from ingest.census import CensusConfig, associations, count_levels, count_persons
+from ingest.census import CensusConfig, associations, count_levels, count_persons, encode
 from ingest.errors import BadInput
 from ingest.sample import to_table
 
@@ -37,7 +37,7 @@ def look_at(root: Path, out: Path) -> Path:
     attributes = list(LOOKED_AT)
     write_bias_page(
         title=f"What is in {root.resolve().name}",
-        counts=count_levels(connection, attributes),
+        counts=count_levels(encode(connection, attributes), attributes),
         persons=count_persons(connection),
         associations=associations(connection, list(CensusConfig().attributes)),
         datasets=datasets,

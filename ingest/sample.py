@@ -154,6 +154,15 @@ PERSON_KEY_SQL = (
     "dataset || ':figure_id:' || figure_id, dataset || ':image_sha256:' || image_sha256[1], "
     "dataset || ':sample_id:' || sample_id)"
 )
+# The same person as 64 bits: several times cheaper than building the key, and equal exactly where the key is.
+PERSON_HASH_SQL = (
+    "CASE "
+    + " ".join(
+        f"WHEN {value} IS NOT NULL THEN hash(dataset, '{column}', {value})"
+        for column, value in zip(PERSON_COLUMNS, (*PERSON_COLUMNS[:-1], "image_sha256[1]"), strict=True)
+    )
+    + " ELSE hash(dataset, 'sample_id', sample_id) END"
+)
 AGE_BAND_SQL = (
     "CASE "
     + " ".join(f"WHEN age_years < {upper} THEN '{band}'" for band, upper in AGE_BANDS[:-1])

@@ -41,27 +41,26 @@ never a blank. Persons, not rows, carry every interval and every test. Tables wi
 Drift is empty while there is one version; ``ingest.drift.drift_between`` compares any two.
 """
 
-from ingest.census.counts import (
-    COUNTS_SCHEMA,
-    WHOLE_CORPUS,
-    CensusConfig,
-    associations,
-    count_levels,
-    count_persons,
-    cramers_v,
-    suppress,
-    take_census,
-    wilson,
-)
+from ingest.census.association import ASSOCIATIONS_SCHEMA, associations, cramers_v
+from ingest.census.coded import Coded, encode
+from ingest.census.config import CensusConfig, Reference
+from ingest.census.counts import COUNTS_SCHEMA, WHOLE_CORPUS, count_levels, count_persons
+from ingest.census.disclosure import suppress
+from ingest.census.intervals import wilson
+from ingest.census.take import take_census
 
 __all__ = [
+    "ASSOCIATIONS_SCHEMA",
     "COUNTS_SCHEMA",
     "WHOLE_CORPUS",
     "CensusConfig",
+    "Coded",
+    "Reference",
     "associations",
     "count_levels",
     "count_persons",
     "cramers_v",
+    "encode",
     "suppress",
     "take_census",
     "wilson",

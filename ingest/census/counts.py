@@ -1,22 +1,21 @@
-"""Counts of levels by row, image, study and person, whole corpus and per data set."""
+"""Counts of levels by row, image, study and person, and shares of rows with intervals over persons."""
 
-import itertools
+import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import duckdb
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from ingest.attributes import ATTRIBUTES, MISSING, connect_samples, fetch
+from ingest.attributes import ATTRIBUTES, fetch
+from ingest.census.coded import Coded, Ints, runs
+from ingest.census.intervals import MIN_PERSONS, Strata, effective_persons, effective_rows, sizes_of, wilson
 from ingest.sample import PERSON_COLUMNS
-from ingest.workspace import Workspace, publishing
 
 WHOLE_CORPUS = "__all__"
-Z_95 = 1.959963984540054  # standard normal quantile of 0.975
-
 COUNTS_SCHEMA = pa.schema(
     [
         ("attribute", pa.string()),
@@ -32,126 +31,152 @@ COUNTS_SCHEMA = pa.schema(
         ("suppressed", pa.bool_()),
     ]
 )
-ASSOCIATIONS_SCHEMA = pa.schema(
-    [
-        ("attribute_a", pa.string()),
-        ("attribute_b", pa.string()),
-        ("cramers_v", pa.float64()),
-        ("num_rows", pa.int64()),
-        ("p_value", pa.float64()),
-    ]
-)
-_COUNTED = ("num_rows", "num_images", "num_studies", "num_persons", "share", "low", "high")
 
 
-@dataclass(frozen=True, kw_only=True)
-class CensusConfig:
-    """The ``[census]`` table. Cells of 1 to ``suppress_below - 1`` persons of identifiable data are hidden."""
-
-    attributes: tuple[str, ...] = ("modality", "anatomy", "sex", "age_band", "skin_type")
-    suppress_below: int = 11
-
-    def __post_init__(self) -> None:
-        unknown = [name for name in self.attributes if name not in ATTRIBUTES]
-        if unknown:
-            raise ValueError(f"attributes: expected some of {', '.join(ATTRIBUTES)}, got {unknown[0]!r}")
-        if self.suppress_below < 1:
-            raise ValueError(f"suppress_below: expected at least 1, got {self.suppress_below}")
-
-
-def take_census(workspace: Workspace, config: CensusConfig, *, identifiable: set[str]) -> dict[str, Any]:
-    """Count the samples table and publish ``census/``."""
-    connection = connect_samples(workspace.samples)
-    counts = count_levels(connection, list(config.attributes))
-    counts = suppress(counts, below=config.suppress_below, identifiable=identifiable)
-    tables = {
-        "counts": counts,
-        "associations": associations(connection, list(config.attributes)),
-        "persons": count_persons(connection),
-    }
-    with publishing(workspace.census) as folder:
-        folder.mkdir(parents=True)
-        for name, table in tables.items():
-            pq.write_table(table, folder / f"{name}.parquet")
-    return {"attributes": list(config.attributes), "num_levels": counts.num_rows}
-
-
-def count_levels(connection: duckdb.DuckDBPyConnection, attributes: list[str]) -> pa.Table:
-    """COUNTS_SCHEMA over the view ``samples``: each attribute's levels, for the whole corpus and per dataset."""
+def count_levels(coded: Coded, attributes: Sequence[str], *, num_resamples: int = 1000, seed: int = 0) -> pa.Table:
+    """COUNTS_SCHEMA: each attribute's levels, for the whole corpus and per data set, sorted."""
+    units = {"num_images": Units.of(coded, "image"), "num_studies": Units.of(coded, "study")}
     rows: list[dict[str, Any]] = []
     for name in attributes:
-        rows += _count_attribute(connection, name)
+        generator = np.random.default_rng([seed, zlib.crc32(name.encode())])
+        rows += _count_attribute(coded, name, units, num_resamples, generator)
     rows.sort(key=lambda row: (row["attribute"], row["dataset"], row["level"]))
     return pa.Table.from_pylist(rows, schema=COUNTS_SCHEMA)
 
 
-def _count_attribute(connection: duckdb.DuckDBPyConnection, name: str) -> list[dict[str, Any]]:
-    attribute = ATTRIBUTES[name]
-    # A row with several labels counts once under each; one with none under "missing".
-    level = (
-        f"unnest(CASE WHEN len({attribute.sql}) > 0 THEN list_distinct({attribute.sql}) ELSE ['{MISSING}'] END)"
-        if attribute.is_list
-        else f"coalesce({attribute.sql}, '{MISSING}')"
-    )
-    measures = (
-        "count(DISTINCT sample_id) AS num_rows, "
-        "count(DISTINCT coalesce(image_sha256[1], dataset || image_uris[1])) AS num_images, "
-        "count(DISTINCT dataset || study_id) AS num_studies, count(DISTINCT person_key) AS num_persons"
-    )
-    rows = fetch(
-        connection,
-        f"WITH levelled AS (SELECT *, {level} AS level FROM samples) SELECT level, "
-        f"coalesce(dataset, '{WHOLE_CORPUS}') AS dataset, grouping(level) AS is_total, {measures} FROM levelled "
-        "GROUP BY GROUPING SETS ((level, dataset), (level), (dataset), ())",
-    ).to_pylist()
-    totals = {row["dataset"]: row for row in rows if row["is_total"]}
-    counted = []
-    for row in rows:
-        if row["is_total"]:
-            continue
-        total = totals[row["dataset"]]
-        share = row["num_rows"] / total["num_rows"]
-        low, high = wilson(share, total["num_persons"])
-        measured = {key: row[key] for key in ("level", "dataset", *_COUNTED[:4])}
-        counted.append({"attribute": name, **measured, "share": share, "low": low, "high": high, "suppressed": False})
-    return counted
+@dataclass(frozen=True)
+class Units:
+    """Images or studies. rows: [M] the rows that have one, sorted by unit; units: [M] from 0, ascending.
 
-
-def wilson(share: float, num_persons: int) -> tuple[float, float]:
-    """95 % score interval of a share, with the persons as the effective number (Wilson 1927)."""
-    z2 = Z_95**2 / num_persons
-    centre = (share + z2 / 2) / (1 + z2)
-    half = Z_95 / (1 + z2) * (share * (1 - share) / num_persons + z2 / (4 * num_persons)) ** 0.5
-    return max(0.0, centre - half), min(1.0, centre + half)
-
-
-def suppress(counts: pa.Table, *, below: int, identifiable: set[str]) -> pa.Table:
-    """Hide small cells of identifiable datasets, and enough others that they cannot be computed back.
-
-    A cell of 1 to ``below - 1`` persons of such a dataset is hidden, then the smallest open cell of its
-    attribute wherever exactly one was hidden, and the same levels of the whole corpus.
+    spans_datasets: whether any unit stands in two data sets, so that totals are no sums.
     """
-    rows = counts.to_pylist()
-    hidden: set[tuple[str, str]] = set()
-    for (_, _), members in _grouped(rows, identifiable):
-        small = [row for row in members if 1 <= row["num_persons"] < below]
-        open_cells = sorted((row for row in members if row not in small), key=lambda row: row["num_persons"])
-        if len(small) == 1:
-            small += open_cells[:1]
-        hidden |= {(row["attribute"], row["level"]) for row in small}
-    touched = identifiable | {WHOLE_CORPUS}
-    for row in rows:
-        if row["dataset"] in touched and (row["attribute"], row["level"]) in hidden:
-            row.update(dict.fromkeys(_COUNTED), suppressed=True)
-    return pa.Table.from_pylist(rows, schema=counts.schema)
+
+    rows: Ints
+    units: Ints
+    spans_datasets: bool
+
+    @classmethod
+    def of(cls, coded: Coded, unit: str) -> "Units":
+        keys = coded.units[unit]
+        rows = np.argsort(keys, kind="stable")
+        rows = rows[np.searchsorted(keys[rows], 1) :]
+        ordered, dataset = keys[rows], coded.dataset_N[rows]
+        same = ordered[1:] == ordered[:-1]
+        units = np.append(0, np.cumsum(~same))[: len(rows)]
+        return cls(rows, units, bool(np.any(dataset[1:][same] != dataset[:-1][same])))
 
 
-def _grouped(rows: list[dict[str, Any]], identifiable: set[str]) -> Any:
-    def key(row: dict[str, Any]) -> tuple[str, str]:
-        return row["attribute"], row["dataset"]
+def _count_attribute(
+    coded: Coded, name: str, units: dict[str, Units], num_resamples: int, generator: np.random.Generator
+) -> list[dict[str, Any]]:
+    found = coded.occurrences[name]
+    shape = (len(found.levels), len(coded.datasets))
+    level, person, hits = runs(found.codes, coded.person_N[found.rows], shape[0])
+    counted = {"num_rows": _with_total(coded.row_counts[name])}
+    counted |= {column: _count_units(coded, name, unit) for column, unit in units.items()}
+    counted["num_persons"] = _with_total(_tally(level * shape[1] + coded.dataset_P[person], shape))
+    shares = LevelShares(coded, level, person, hits, num_resamples, generator)
+    rows = []
+    for place, dataset in enumerate([*coded.datasets, WHOLE_CORPUS]):
+        total = int(coded.size_P[shares.inside(place)].sum())
+        for code in np.flatnonzero(counted["num_rows"][:, place]):
+            share = counted["num_rows"][code, place] / total
+            low, high = wilson(share, shares.effective(int(code), place, share))
+            measured = {key: int(values[code, place]) for key, values in counted.items()}
+            rows.append(
+                {"attribute": name, "level": found.levels[code], "dataset": dataset, **measured,
+                 "share": share, "low": low, "high": high, "suppressed": False}
+            )  # fmt: skip
+    return rows
 
-    chosen = sorted((row for row in rows if row["dataset"] in identifiable), key=key)
-    return [(name, list(members)) for name, members in itertools.groupby(chosen, key=key)]
+
+class LevelShares:
+    """The effective number of rows behind every share of one attribute; each data set is drawn once.
+
+    A person belongs to one data set, so the draws of the whole corpus are the sums of theirs.
+    """
+
+    def __init__(
+        self, coded: Coded, level: Ints, person: NDArray[np.integer], hits: Ints, num_resamples: int,
+        generator: np.random.Generator,
+    ) -> None:  # fmt: skip
+        self._coded, self._person, self._hits = coded, person, hits
+        self._num_resamples, self._generator = num_resamples, generator
+        self._bounds = np.searchsorted(level, np.arange(int(level.max(initial=-1)) + 2))
+        self._sizes = [sizes_of(coded.size_P[coded.dataset_P == place]) for place in range(len(coded.datasets))]
+        self._draws: dict[tuple[int, int], tuple[Any, Any]] = {}
+        places = range(len(coded.datasets) + 1)
+        self.num_persons = [int(self.inside(place).sum()) for place in places]
+        self._effective_persons = [effective_persons(coded.size_P[self.inside(place)]) for place in places]
+
+    def inside(self, place: int) -> NDArray[np.bool_]:
+        """[P] the persons of a data set; of everybody past the last one."""
+        if place == len(self._coded.datasets):
+            return np.ones(self._coded.num_persons, bool)
+        return self._coded.dataset_P == place
+
+    def effective(self, code: int, place: int, share: float) -> float:
+        """n_eff of the share of level ``code`` in data set ``place`` (past the last: the whole corpus)."""
+        person, hits = self._of_level(code, place)
+        full = int((hits == self._coded.size_P[person]).sum())
+        if min(len(person), self.num_persons[place] - full) < MIN_PERSONS:
+            return self._effective_persons[place]
+        if place < len(self._coded.datasets):
+            hit_B, size_B = self._draw(code, place)
+        else:
+            drawn = [self._draw(code, one) for one in range(place)]
+            hit_B, size_B = sum(hit for hit, _ in drawn), sum(size for _, size in drawn)
+        return effective_rows(hit_B, size_B, share, self._effective_persons[place])
+
+    def _of_level(self, code: int, place: int) -> tuple[NDArray[np.integer], Ints]:
+        block = slice(self._bounds[code], self._bounds[code + 1])
+        person, hits = self._person[block], self._hits[block]
+        if place == len(self._coded.datasets):
+            return person, hits
+        here = self._coded.dataset_P[person] == place
+        return person[here], hits[here]
+
+    def _draw(self, code: int, place: int) -> tuple[Any, Any]:
+        if (code, place) not in self._draws:
+            person, hits = self._of_level(code, place)
+            strata = Strata.of(hits, self._coded.size_P[person], *self._sizes[place])
+            self._draws[code, place] = strata.draw(self._num_resamples, self._generator)
+        return self._draws[code, place]
+
+
+def _tally(cells: Ints, shape: tuple[int, int]) -> Ints:
+    return np.bincount(cells, minlength=shape[0] * shape[1]).reshape(shape)
+
+
+def _with_total(table: Ints) -> Ints:
+    """[levels, datasets + 1], the whole corpus last."""
+    return np.concatenate([table, table.sum(1, keepdims=True)], axis=1)
+
+
+def _count_units(coded: Coded, name: str, units: Units) -> Ints:
+    """Distinct units by level and data set, the whole corpus last; rows without a unit count none."""
+    found = coded.occurrences[name]
+    shape = (len(found.levels), len(coded.datasets))
+    codes, unit, rows = _codes_by_unit(coded, name, units)
+    cells = codes.astype(np.int64) * shape[1] + coded.dataset_N[rows]
+    inside, _, _ = runs(cells, unit, shape[0] * shape[1])
+    table = _tally(inside, shape)
+    if not units.spans_datasets:
+        return _with_total(table)
+    level, _, _ = runs(codes, unit, shape[0])
+    return np.concatenate([table, np.bincount(level, minlength=shape[0])[:, None]], axis=1)
+
+
+def _codes_by_unit(coded: Coded, name: str, units: Units) -> tuple[NDArray[np.integer], Ints, Ints]:
+    """[M] level, unit and row of every occurrence whose row has a unit, sorted by unit."""
+    found = coded.occurrences[name]
+    if not ATTRIBUTES[name].is_list:
+        return found.codes[units.rows], units.units, units.rows
+    starts = np.searchsorted(found.rows, units.rows)
+    lengths = np.searchsorted(found.rows, units.rows, side="right") - starts
+    within = np.arange(lengths.sum()) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+    places = np.repeat(starts, lengths) + within
+    return found.codes[places], np.repeat(units.units, lengths), found.rows[places]
 
 
 def count_persons(connection: duckdb.DuckDBPyConnection) -> pa.Table:
@@ -166,50 +191,3 @@ def count_persons(connection: duckdb.DuckDBPyConnection) -> pa.Table:
         f"SELECT dataset, {served} AS person_column, count(*) AS num_rows, count(DISTINCT person_key) AS num_persons "
         "FROM samples GROUP BY ALL ORDER BY ALL",
     )
-
-
-def associations(connection: duckdb.DuckDBPyConnection, attributes: list[str]) -> pa.Table:
-    """Every pair of one-level attributes, rows where both are known; strongest first.
-
-    V is bias-corrected (Bergsma 2013). The p-value is of a chi-square test over persons, not rows:
-    a person's repeated rows are no further evidence.
-    """
-    import scipy.stats  # 0.4 s
-
-    names = [name for name in attributes if not ATTRIBUTES[name].is_list]
-    rows: list[dict[str, Any]] = []
-    for a, b in itertools.combinations(names, 2):
-        cells = fetch(
-            connection,
-            f"SELECT {ATTRIBUTES[a].sql} AS a, {ATTRIBUTES[b].sql} AS b, count(*) AS num_rows, "
-            "count(DISTINCT person_key) AS num_persons FROM samples "
-            "WHERE a IS NOT NULL AND b IS NOT NULL GROUP BY a, b",
-        )
-        if len(set(cells["a"].to_pylist())) < 2 or len(set(cells["b"].to_pylist())) < 2:
-            continue
-        v, num_rows = cramers_v(_table(cells, "num_rows"))
-        p_value = float(scipy.stats.chi2_contingency(_table(cells, "num_persons")).pvalue)
-        rows.append({"attribute_a": a, "attribute_b": b, "cramers_v": v, "num_rows": num_rows, "p_value": p_value})
-    rows.sort(key=lambda row: -row["cramers_v"])
-    return pa.Table.from_pylist(rows, schema=ASSOCIATIONS_SCHEMA)
-
-
-def _table(cells: pa.Table, column: str) -> NDArray[np.float64]:
-    """The contingency table of columns a and b."""
-    a, a_codes = np.unique(cells["a"].to_pylist(), return_inverse=True)
-    b, b_codes = np.unique(cells["b"].to_pylist(), return_inverse=True)
-    table = np.zeros((len(a), len(b)))
-    table[a_codes, b_codes] = cells[column].to_numpy()
-    return table
-
-
-def cramers_v(table: NDArray[np.float64]) -> tuple[float, int]:
-    """Bias-corrected Cramer's V of a contingency table, in [0, 1], and its n (Bergsma 2013)."""
-    n = table.sum()
-    expected = table.sum(1, keepdims=True) * table.sum(0, keepdims=True) / n
-    phi2 = float(((table - expected) ** 2 / expected).sum() / n)
-    r, c = table.shape
-    phi2_corrected = max(0.0, phi2 - (r - 1) * (c - 1) / (n - 1))
-    r_corrected, c_corrected = r - (r - 1) ** 2 / (n - 1), c - (c - 1) ** 2 / (n - 1)
-    smaller = min(r_corrected, c_corrected) - 1
-    return (min(1.0, (phi2_corrected / smaller) ** 0.5) if smaller > 0 else 0.0), int(n)

@@ -5,7 +5,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ingest.attributes import connect_table
-from ingest.census import CensusConfig, associations, count_levels, count_persons, cramers_v, suppress, wilson
+from ingest.census import (
+    CensusConfig,
+    associations,
+    count_levels,
+    count_persons,
+    cramers_v,
+    encode,
+    suppress,
+    wilson,
+)
 from ingest.sample import Sample, to_table
 
 
@@ -29,7 +38,7 @@ ROWS = [
 
 
 def counted(attribute, dataset="__all__", **changes):
-    table = count_levels(corpus(ROWS), [attribute])
+    table = count_levels(encode(corpus(ROWS), [attribute]), [attribute])
     rows = {row["level"]: row for row in table.to_pylist() if row["dataset"] == dataset}
     return {level: row["num_rows"] for level, row in rows.items()}, rows
 
@@ -57,7 +66,7 @@ def test_the_same_patient_number_in_two_datasets_is_two_persons():
 def test_small_cells_of_identifiable_data_are_hidden_with_a_second_one():
     rows = [("a", f"f{n}", "female", None) for n in range(3)] + [("a", f"m{n}", "male", None) for n in range(40)]
     rows += [("a", f"o{n}", "other", None) for n in range(20)] + [("b", "x", "female", None)]
-    counts = count_levels(corpus(rows), ["sex"])
+    counts = count_levels(encode(corpus(rows), ["sex"]), ["sex"])
     hidden = suppress(counts, below=11, identifiable={"a"}).to_pylist()
     shown = {(row["dataset"], row["level"]): row["num_persons"] for row in hidden}
     assert shown[("a", "female")] is None and shown[("a", "other")] is None
