@@ -13,7 +13,7 @@ from deltalake import write_deltalake
 
 from evaluation.fairness import gaps
 from evaluation.slices import score
-from ingest.census.counts import ASSOCIATIONS_SCHEMA, COUNTS_SCHEMA
+from ingest.census import ASSOCIATIONS_SCHEMA, COUNTS_SCHEMA
 from ingest.quarantine import QUARANTINE_SCHEMA
 from ingest.sample import Sample, to_table
 from ingest.workspace import Workspace, write_json
