@@ -68,6 +68,11 @@ class Workspace:
         return self.shards / "manifest.json"
 
     @property
+    def plans(self) -> Path:
+        """What the loader maps instead of computing it again; may be deleted at any time."""
+        return self.root / "plans"
+
+    @property
     def runs(self) -> Path:
         return self.root / "runs"
 

@@ -1,10 +1,11 @@
 """A torch DataLoader over the epoch plan: weighted draws from plain WebDataset tars, equal batches on all ranks.
 
 The loader knows no model: ``encode`` turns a Record into whatever the model eats, ``collate`` makes a
-batch of a list of them. Each epoch draws exactly as ``shards.plan`` says; a sample that cannot be read
-stops the run with its dataset, shard, key and sample id.
+batch of a list of them. Each epoch draws exactly as ``shards.plan`` says, in the steps of ``shards.steps``. The
+state of a run is its plan, the epoch and the position in draws: no rank, no worker, no buffer is part of it.
 """
 
+import logging
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -12,24 +13,38 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow.compute as pc
-import pyarrow.parquet as pq
+import torch
 from numpy.typing import NDArray
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, Sampler
 
 from ingest.errors import BiasCareError
 from ingest.sample import Split
 from ingest.workspace import Workspace, digest_of
-from shards.plan import batch_slices, draw_counts, draw_order
-from shards.record import Record, decode_record, members_of
+from shards.block_cache import BlockCache
+from shards.draw_log import DrawLog
+from shards.drawn import DrawReader, Encode, Unreadable
+from shards.epoch import EveryRow, Plan, RunPlan
+from shards.reader import LocalReader, Reader
+from shards.rows import packed_rows, sample_id_of, writable_folder
+from shards.steps import rank_share, step_bounds
 
-Encode = Callable[[Record, np.random.Generator], Any]
+logger = logging.getLogger(__name__)
+
 Collate = Callable[[list[Any]], Any]
 
 
 @dataclass(frozen=True, kw_only=True)
 class LoadConfig:
-    """How a split is read. ``draws_per_epoch`` 0 means as many draws as the split has rows."""
+    """How a split is read.
+
+    num_epochs: of the whole run; None for a run without a known end.
+    draws_per_epoch: 0 means as many draws as the split has rows.
+    max_unreadable: so many draws of this rank may give nothing, each of them logged, before the run stops.
+    draw_log: a folder for what was drawn (``shards.draw_log``).
+    store: a folder or fsspec URL that the shards are read from, instead of the workspace's own.
+    cache_bytes: of the machine's disk, for blocks of a store. repeat_bytes: of each worker's memory, for decoded
+    samples that are drawn again soon.
+    """
 
     batch_size: int
     num_workers: int = 0
@@ -38,140 +53,146 @@ class LoadConfig:
     num_epochs: int | None = 1
     draws_per_epoch: int = 0
     seed: int = 0
+    max_unreadable: int = 0
+    draw_log: Path | None = None
+    store: str = ""
+    cache_bytes: int = 8 * 2**30
+    repeat_bytes: int = 256 * 2**20
 
     def __post_init__(self) -> None:
-        if self.batch_size < 1 or self.num_workers < 0 or self.draws_per_epoch < 0:
-            raise ValueError(f"expected batch_size >= 1, num_workers and draws_per_epoch >= 0, got {self}")
+        least = {"batch_size": 1, "num_workers": 0, "draws_per_epoch": 0, "max_unreadable": 0, "cache_bytes": 0}
+        for name, lowest in least.items():
+            if getattr(self, name) < lowest:
+                raise ValueError(f"{name}: expected at least {lowest}, got {getattr(self, name)}")
         if not 0 <= self.rank < self.world_size:
             raise ValueError(f"rank: expected 0 to {self.world_size - 1}, got {self.rank}")
+        if self.num_epochs is not None and self.num_epochs < 1:
+            raise ValueError(f"num_epochs: expected at least 1 or None, got {self.num_epochs}")
 
 
 @dataclass(frozen=True)
-class PackedRows:
-    """The rows of one split in the fixed order of the plan, with where their bytes lie."""
+class _Given:
+    """What a worker hands over for one step of one rank."""
 
-    sample_ids: list[str]
-    datasets: list[str]
-    shards: list[str]
-    offsets: NDArray[np.int64]
-    sizes: NDArray[np.int64]
-    weights: NDArray[np.float64]
-
-    @property
-    def shard_numbers(self) -> NDArray[np.int64]:
-        """Each row's shard as a number from 0."""
-        numbers: NDArray[np.int64] = np.unique(self.shards, return_inverse=True)[1].astype(np.int64)
-        return numbers
+    stop: int
+    batch: Any
+    unreadable: list[Unreadable]
 
 
-class ShardRows(Dataset[Any]):
-    """Reads and encodes the draw (epoch, position, row) by one ranged read. Opened shards stay open per process."""
+class _Batches(Dataset[_Given]):
+    """The batch of (epoch, from, to, stop of the step), read and collated where it is asked for."""
 
-    def __init__(self, workspace: Workspace, rows: PackedRows, encode: Encode, seed: int) -> None:
-        self.workspace, self.rows, self.encode, self.seed = workspace, rows, encode, seed
-        self.descriptors: dict[str, int] = {}
+    def __init__(self, draws: DrawReader, collate: Collate) -> None:
+        self.draws, self.collate = draws, collate
 
-    def __getitem__(self, draw: tuple[int, int, int]) -> Any:
-        epoch, position, row = draw
-        try:
-            record = decode_record(members_of(self._read(row)))
-        except Exception as error:
-            raise BiasCareError(
-                f"unreadable sample: dataset {self.rows.datasets[row]}, shard {self.rows.shards[row]}, "
-                f"key and sample id {self.rows.sample_ids[row]}: {type(error).__name__}: {error}"
-            ) from error
-        return self.encode(record, np.random.default_rng([self.seed, epoch, position]))
+    def __getitem__(self, share: tuple[int, int, int, int]) -> _Given:
+        epoch, start, end, stop = share
+        samples, unreadable = self.draws.encoded(epoch, start, end)
+        return _Given(stop, _tensors(self.collate(samples)) if samples else None, unreadable)
 
-    def _read(self, row: int) -> bytes:
-        shard = self.rows.shards[row]
-        if shard not in self.descriptors:
-            self.descriptors[shard] = os.open(self.workspace.shards / shard, os.O_RDONLY)
-        size = int(self.rows.sizes[row])
-        chunk = os.pread(self.descriptors[shard], size, int(self.rows.offsets[row]))
-        if len(chunk) != size:
-            raise ValueError(f"expected {size} bytes, got {len(chunk)}: the shard is truncated")
-        return chunk
 
-    def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "descriptors": {}}  # a descriptor means nothing in another process
+@dataclass(frozen=True)
+class _Shares(Sampler[tuple[int, int, int, int]]):
+    """One rank's share of every step, in order."""
 
-    def __del__(self) -> None:
-        for descriptor in self.descriptors.values():
-            os.close(descriptor)
+    epoch: int
+    bounds: NDArray[np.int64]
+    rank: int
+    world_size: int
+
+    def __len__(self) -> int:
+        return len(self.bounds) - 1
+
+    def __iter__(self) -> Iterator[tuple[int, int, int, int]]:
+        for number in range(len(self)):
+            start, stop = int(self.bounds[number]), int(self.bounds[number + 1])
+            yield self.epoch, *rank_share(start, stop, rank=self.rank, world_size=self.world_size), stop
 
 
 class Loader:
-    """Batches of one split. Iterating runs from the current position to the end of the current epoch."""
+    """Batches of one split. Iterating runs from the current position to the end of the current epoch.
 
-    def __init__(self, rows: ShardRows, collate: Collate, config: LoadConfig) -> None:
-        self.rows, self.collate, self.config = rows, collate, config
-        self.num_draws = config.draws_per_epoch or len(rows.rows.sample_ids)
+    epoch: counted from 0. position: draws of this epoch given so far, over all ranks.
+    """
+
+    def __init__(self, plan: Plan, draws: DrawReader, collate: Collate, config: LoadConfig, index: Path) -> None:
+        self.plan, self.config = plan, config
+        self.batches = _Batches(draws, collate)
+        self.index = index
         self.epoch, self.position = 0, 0
-        self.plan_digest = digest_of(
-            [
-                rows.rows.sample_ids,
-                rows.rows.weights.tobytes().hex(),
-                self.num_draws,
-                config.num_epochs,
-                config.seed,
-            ]
-        )
+        self.num_unreadable = 0
+        self.log = None if config.draw_log is None else DrawLog(config.draw_log, plan, index, rank=config.rank)
 
     def __len__(self) -> int:
-        """Batches of this rank per epoch."""
-        return len(self._slices())
+        """Batches of this rank in a whole epoch, the same on every rank."""
+        return len(self._bounds(0)) - 1
 
-    def _slices(self) -> list[tuple[int, int]]:
-        return batch_slices(
-            self.num_draws,
-            batch_size=self.config.batch_size,
-            rank=self.config.rank,
-            world_size=self.config.world_size,
+    def _bounds(self, position: int) -> NDArray[np.int64]:
+        return step_bounds(
+            position, self.plan.num_draws, batch_size=self.config.batch_size, world_size=self.config.world_size
         )
-
-    def draws(self) -> NDArray[np.int64]:
-        """The rows of the current epoch, over all ranks, in reading order."""
-        packed, seed = self.rows.rows, self.config.seed
-        counts = draw_counts(
-            packed.weights,
-            epoch=self.epoch,
-            num_epochs=self.config.num_epochs,
-            num_draws=self.num_draws,
-            seed=seed,
-        )
-        return draw_order(counts, packed.shard_numbers, epoch=self.epoch, seed=seed)
 
     def __iter__(self) -> Iterator[Any]:
-        draws = self.draws()
-        slices = self._slices()[self.position :]
-        batches = [[(self.epoch, p, int(draws[p])) for p in range(start, stop)] for start, stop in slices]
-        loader: DataLoader[Any] = DataLoader(
-            self.rows,
-            batch_sampler=batches,
+        shares = _Shares(self.epoch, self._bounds(self.position), self.config.rank, self.config.world_size)
+        self.plan.draws(self.epoch)  # planned before workers start, who then only map it
+        loader: DataLoader[_Given] = DataLoader(
+            self.batches,
+            sampler=shares,
+            batch_size=None,  # a share is a batch already
+            collate_fn=_as_is,
             num_workers=self.config.num_workers,
-            collate_fn=self.collate,
+            generator=torch.Generator(),  # its own: iterating must not move the trainer's random state
         )
-        for batch in loader:
-            self.position += 1
-            yield batch
+        for (_, start, end, _), given in zip(shares, loader, strict=True):
+            self._account(start, end, given)
+            self.position = given.stop
+            yield given.batch
+        if self.log is not None:
+            self.log.write(self.epoch, self.plan.num_draws)
         self.epoch, self.position = self.epoch + 1, 0
 
+    def _account(self, start: int, end: int, given: _Given) -> None:
+        """Count what could not be read against the budget. Raises: BiasCareError beyond it."""
+        for unreadable in given.unreadable:
+            self.num_unreadable += 1
+            message = f"unreadable sample: {self._name(unreadable.row)}: {unreadable.reason}"
+            if self.num_unreadable > self.config.max_unreadable:
+                budget = f"; max_unreadable = {self.config.max_unreadable}" if self.config.max_unreadable else ""
+                raise BiasCareError(message + budget)
+            logger.warning("%s; skipped, %d of %d", message, self.num_unreadable, self.config.max_unreadable)
+        if given.batch is None:
+            raise BiasCareError(f"draws {start} to {end} of epoch {self.epoch}: not one of their samples is readable")
+        if self.log is not None:
+            self.log.add(self.epoch, start, end, [unreadable.row for unreadable in given.unreadable])
+
+    def _name(self, row: int) -> str:
+        rows = self.plan.rows
+        shard = rows.shard_of(row)
+        sample_id = sample_id_of(self.index, rows, row)
+        return f"dataset {rows.datasets[shard]}, shard {rows.shards[shard]}, key and sample id {sample_id}"
+
     def state_dict(self) -> dict[str, Any]:
-        """Epoch and position (batches of this epoch already given), and the plan they belong to."""
-        return {"epoch": self.epoch, "position": self.position, "plan": self.plan_digest}
+        """Epoch and position, and the digests of what the plan depends on. Writes what the draw log still holds."""
+        if self.log is not None:
+            self.log.write(self.epoch, self.position)
+        parts = self.plan.parts
+        return {"plan": digest_of(parts), "epoch": self.epoch, "position": self.position, "parts": parts}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from ``state``. Raises: ValueError when it belongs to other rows, weights or seeds."""
-        if state["plan"] != self.plan_digest:
-            raise ValueError(f"state of another plan: expected {self.plan_digest}, got {state['plan']}")
+        """Go on from ``state``, written by any number of ranks and workers.
+
+        Raises: ValueError naming what changed when the state belongs to another plan; BiasCareError when
+            fewer draws are left of its epoch than there are ranks.
+        """
+        mine, theirs = self.plan.parts, state["parts"]
+        if digest_of(mine) != state["plan"]:
+            changed = [name for name in sorted(mine.keys() | theirs.keys()) if mine.get(name) != theirs.get(name)]
+            differences = "; ".join(f"{n}: expected {mine.get(n)}, got {theirs.get(n)}" for n in changed)
+            raise ValueError(f"state of another plan: {differences}")
+        self._bounds(state["position"])
         self.epoch, self.position = state["epoch"], state["position"]
-
-
-class OrderedLoader(Loader):
-    """Every sample of the split once, in index order: validation and test are never drawn by weight."""
-
-    def draws(self) -> NDArray[np.int64]:
-        return np.arange(self.num_draws)
+        if self.log is not None:
+            self.log.go_on_from(self.epoch, self.position)
 
 
 def open_shards(
@@ -184,33 +205,35 @@ def open_shards(
 ) -> Loader:
     """Open the packed samples of ``split``: weighted draws for training, every sample once otherwise.
 
-    ``encode(record, generator)`` is given a generator that depends on (seed, epoch, position) only.
+    ``encode(record, generator)`` is given a generator that depends on (seed, epoch, position) only and is good
+    for this call. Numpy arrays in a batch are handed over as torch tensors, which travel by shared memory.
     Raises: ValueError for a split without packed samples, or training rows without weights.
     """
     if not isinstance(workspace, Workspace):
         workspace = Workspace(Path(workspace))
-    kind = Loader if split == Split.TRAIN else OrderedLoader
-    return kind(ShardRows(workspace, packed_rows(workspace, split), encode, config.seed), collate, config)
+    is_training = split == Split.TRAIN
+    weights = workspace.weights if is_training else None
+    rows = packed_rows(index=workspace.index, weights=weights, split=split, plans=workspace.plans)
+    num_draws = config.draws_per_epoch or len(rows)
+    plan: Plan = RunPlan(rows, num_draws, config.num_epochs, config.seed) if is_training else EveryRow(rows)
+    reader: Reader = LocalReader(workspace.shards)
+    if config.store:
+        blocks = writable_folder(workspace.plans) / "blocks"
+        reader = BlockCache(config.store, blocks, max_bytes=config.cache_bytes, version=digest_of(rows.parts))
+    draws = DrawReader(plan, reader, encode, seed=config.seed, repeat_bytes=config.repeat_bytes)
+    return Loader(plan, draws, collate, config, workspace.index)
 
 
-def packed_rows(workspace: Workspace, split: str) -> PackedRows:
-    """Index rows of ``split``; training rows in the order of weights.parquet, which is sorted by cell."""
-    index = pq.read_table(workspace.index)
-    index = index.filter(pc.equal(index["split"], split))
-    if index.num_rows == 0:
-        raise ValueError(f"{workspace.index}: no packed sample of split {split}")
-    weights = np.ones(index.num_rows)
-    if split == Split.TRAIN:
-        weighed = pq.read_table(workspace.weights, columns=["sample_id", "weight"])
-        positions = pc.index_in(weighed["sample_id"], value_set=index["sample_id"].combine_chunks())
-        if positions.null_count or weighed.num_rows != index.num_rows:
-            raise ValueError(f"{workspace.weights}: its rows are not the packed training rows; run weigh and pack")
-        index, weights = index.take(positions), weighed["weight"].to_numpy()
-    return PackedRows(
-        sample_ids=index["sample_id"].to_pylist(),
-        datasets=index["dataset"].to_pylist(),
-        shards=index["shard"].to_pylist(),
-        offsets=index["offset"].to_numpy(),
-        sizes=index["size_bytes"].to_numpy(),
-        weights=weights,
-    )
+def _tensors(batch: Any) -> Any:
+    """Numpy arrays in lists, tuples and dicts as tensors of the same memory; everything else as it is."""
+    if isinstance(batch, np.ndarray) and batch.dtype.kind in "biuf":
+        return torch.from_numpy(batch if batch.flags.writeable else batch.copy())
+    if type(batch) in (list, tuple):
+        return type(batch)(_tensors(item) for item in batch)
+    if type(batch) is dict:
+        return {key: _tensors(item) for key, item in batch.items()}
+    return batch
+
+
+def _as_is(given: Any) -> Any:
+    return given

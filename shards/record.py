@@ -80,6 +80,14 @@ class Record:
         fields = {name: value for name, value in self.fields.items() if name not in TRUTH_FIELDS}
         return dataclasses.replace(self, fields=fields, masks=None, read_native_masks=_no_masks)
 
+    def again(self) -> "Record":
+        """The same record for another draw, with what is decoded already; its fields may be written to."""
+        copy = object.__new__(Record)
+        copy.__dict__.update(self.__dict__)
+        if "fields" in copy.__dict__:
+            copy.__dict__["fields"] = dict(self.fields)
+        return copy
+
     @property
     def decoded_bytes(self) -> int:
         """Memory that this record holds now."""

@@ -24,6 +24,7 @@ from PIL import Image, ImageDraw
 
 from ingest.sample import Sample, sample_id_of, to_table
 from ingest.workspace import Workspace, write_json
+from shards.manifest import xxh3_of
 from shards.members import encode_masks
 from shards.record import Record
 
@@ -100,6 +101,9 @@ def write_corpus(root: Path, counts: dict[str, int], *, seed: int = 0, side: int
                      "shard": f"{split}.tar", "key": sample.sample_id, "offset": start,
                      "size_bytes": archive.offset - start}
                 )  # fmt: skip
+        content = (workspace.shards / f"{split}.tar").read_bytes()
+        for row in index[-count:] if count else []:
+            row["xxh3_128"] = xxh3_of(content[row["offset"] : row["offset"] + row["size_bytes"]])
     pq.write_table(pa.Table.from_pylist(index), workspace.index)
     write_json(workspace.manifest, {"shards": sorted(counts), "seed": seed})
     write_deltalake(str(workspace.samples), to_table(samples), partition_by=["dataset"])

@@ -1,11 +1,9 @@
-from collections import Counter
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shards.plan import batch_slices, draw_counts, draw_order
+from shards.plan import draw_counts
 
 weights = st.lists(st.floats(0, 20, allow_nan=False), min_size=1, max_size=60).filter(lambda w: sum(w) > 1e-3)
 
@@ -60,26 +58,3 @@ def test_what_cannot_be_planned_is_refused(w, changes, message):
     arguments = {"epoch": 0, "num_epochs": 3, "num_draws": 5, "seed": 0} | changes
     with pytest.raises(ValueError, match=message):
         draw_counts(w, **arguments)
-
-
-@given(st.lists(st.integers(0, 5), min_size=1, max_size=40), st.integers(0, 99))
-def test_the_order_holds_every_draw_once(counts, seed):
-    counts = np.array(counts)
-    shards = np.arange(len(counts)) // 7
-    order = draw_order(counts, shards, epoch=seed, seed=seed)
-    assert Counter(order.tolist()) == Counter(np.repeat(np.arange(len(counts)), counts).tolist())
-
-
-@given(st.integers(1, 500), st.integers(1, 16), st.integers(1, 8))
-def test_all_ranks_have_equally_many_batches_that_cover_every_draw_once(num_draws, batch_size, world_size):
-    if num_draws < world_size:
-        with pytest.raises(ValueError, match="cannot reach"):
-            batch_slices(num_draws, batch_size=batch_size, rank=0, world_size=world_size)
-        return
-    ranks = [
-        batch_slices(num_draws, batch_size=batch_size, rank=rank, world_size=world_size) for rank in range(world_size)
-    ]
-    assert len({len(slices) for slices in ranks}) == 1
-    assert all(stop > start for slices in ranks for start, stop in slices)
-    covered = sorted(p for slices in ranks for start, stop in slices for p in range(start, stop))
-    assert covered == list(range(num_draws))

@@ -1,0 +1,90 @@
+"""Shards in any fsspec store, read in blocks through a bounded folder that the workers of a machine share."""
+
+import contextlib
+import hashlib
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import fsspec
+
+from ingest.workspace import digest_of, publishing
+from shards.reader import Stretch
+from shards.rows import alone
+
+BLOCK_BYTES = 4 * 2**20
+READ_AHEAD_THREADS = 4
+
+
+class BlockCache:
+    """A reader of ``url``/<shard>: ranged reads of whole blocks, kept in ``folder`` up to ``max_bytes``.
+
+    A block is fetched once per machine, ahead of its use where ``expect`` was told in time; the blocks longest
+    unused are deleted first. ``version`` names what lies at ``url`` now: another version shares no block with it.
+    """
+
+    def __init__(self, url: str, folder: Path, *, max_bytes: int, version: str) -> None:
+        self.url, self.max_bytes = url.rstrip("/"), max_bytes
+        self.folder = folder / digest_of([url, version])
+        self._pending: dict[Path, Future[None]] = {}
+        self._threads: ThreadPoolExecutor | None = None
+
+    def read(self, shard: str, offset: int, size: int) -> bytes:
+        first, last = offset // BLOCK_BYTES, (offset + size - 1) // BLOCK_BYTES
+        joined = b"".join(self._block(shard, number) for number in range(first, last + 1))
+        start = offset - first * BLOCK_BYTES
+        return joined[start : start + size]
+
+    def expect(self, stretches: list[Stretch]) -> None:
+        if self._threads is None:
+            self._threads = ThreadPoolExecutor(READ_AHEAD_THREADS)
+        self._pending = {path: future for path, future in self._pending.items() if not future.done()}
+        for stretch in stretches:
+            for number in range(stretch.start // BLOCK_BYTES, (stretch.stop - 1) // BLOCK_BYTES + 1):
+                path = self._path(stretch.shard, number)
+                if path not in self._pending and not path.exists():
+                    self._pending[path] = self._threads.submit(self._fetch, path, stretch.shard, number)
+
+    def _block(self, shard: str, number: int) -> bytes:
+        path = self._path(shard, number)
+        for _ in range(3):  # another process may delete the block between fetching and reading it
+            with contextlib.suppress(FileNotFoundError):
+                content = path.read_bytes()
+                path.touch()
+                return content
+            self._fetch(path, shard, number)
+        return self._ranged(shard, number)
+
+    def _path(self, shard: str, number: int) -> Path:
+        name = hashlib.blake2b(shard.encode(), digest_size=12).hexdigest()
+        return self.folder / f"{name}.{number:06d}"
+
+    def _fetch(self, path: Path, shard: str, number: int) -> None:
+        with alone(path.with_name(path.name.partition(".")[0])):  # one lock per shard
+            if path.exists():
+                return
+            content = self._ranged(shard, number)
+            with publishing(path) as staged:
+                staged.write_bytes(content)
+        self._make_room()
+
+    def _ranged(self, shard: str, number: int) -> bytes:
+        store, root = fsspec.core.url_to_fs(self.url)
+        start = number * BLOCK_BYTES
+        content: bytes = store.cat_file(f"{root}/{shard}", start=start, end=start + BLOCK_BYTES)
+        return content
+
+    def _make_room(self) -> None:
+        blocks = []
+        for path in self.folder.glob("[0-9a-f]*.*"):
+            with contextlib.suppress(FileNotFoundError):
+                blocks.append((path.stat().st_mtime_ns, path.stat().st_size, path))
+        excess = sum(size for _, size, _ in blocks) - self.max_bytes
+        for _, size, path in sorted(blocks):
+            if excess <= 0:
+                return
+            path.unlink(missing_ok=True)
+            excess -= size
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_pending": {}, "_threads": None}  # threads do not survive into another process
