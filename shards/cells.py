@@ -1,104 +1,109 @@
-"""Training rows collapsed to cells of equal levels: what the solver works on, 3.44 M rows or 400."""
+"""Training rows collapsed to cells of equal levels: what the solver works on, 3.44 M rows or 400.
+
+DuckDB groups and joins; no Python object is made per row.
+"""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
 
+import duckdb
 import numpy as np
 import pyarrow as pa
-import scipy.sparse
 from numpy.typing import NDArray
+
+from ingest.attributes import ATTRIBUTES, MISSING, fetch
+from ingest.sample import Split
+from shards.assignment import PACKABLE_SQL
+from shards.design import Design
+
+Vector = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
 class Cells:
-    """The training rows collapsed: rows with the same levels and the same repetition cap share a cell.
+    """The training rows collapsed: rows of one dataset with the same levels share a cell.
 
-    shares: [C]. levels: attribute -> its levels with rows, sorted. codes: attribute -> [C] index into them.
-    caps: [C] highest ratio that the lifetime repetition cap of the cell's dataset allows.
+    shares: [C]. levels: attribute -> its levels with rows, sorted; ``dataset`` always stands first.
+    codes: attribute -> [C] index into them. caps: [C] highest ratio that the lifetime repetition cap allows.
     """
 
-    shares: NDArray[np.float64]
+    shares: Vector
     levels: dict[str, list[str]]
     codes: dict[str, NDArray[np.int64]]
-    caps: NDArray[np.float64]
+    caps: Vector
     num_rows: int
 
     @property
-    def ones(self) -> NDArray[np.float64]:
+    def ones(self) -> Vector:
         """[C] the ratios of no weighting."""
         return np.ones(len(self.shares))
 
-    def margin(self, attribute: str, ratios: NDArray[np.float64]) -> NDArray[np.float64]:
+    def capped(self, caps: Mapping[str, float]) -> "Cells":
+        """The same cells, with the highest ratio that each dataset named in ``caps`` allows."""
+        of_dataset = np.array([caps.get(name, np.inf) for name in self.levels["dataset"]])
+        return replace(self, caps=of_dataset[self.codes["dataset"]])
+
+    def margin(self, attribute: str, ratios: Vector) -> Vector:
         """Share of each level under ``ratios``."""
         shares = self.shares * ratios
         margin = np.bincount(self.codes[attribute], weights=shares, minlength=len(self.levels[attribute]))
         return margin.astype(np.float64)
 
-    def levels_matrix(self, attributes: list[str]) -> Any:
-        """[K, C] sparse one-hot rows of every level of ``attributes``, in order."""
+    def design(self, attributes: list[str]) -> Design:
+        """The design of every level of ``attributes``, in order."""
         offsets = np.cumsum([0] + [len(self.levels[name]) for name in attributes])
-        num_cells = len(self.shares)
-        rows = [self.codes[name] + offset for name, offset in zip(attributes, offsets[:-1], strict=True)]
-        columns = np.tile(np.arange(num_cells), len(attributes))
-        shape = (int(offsets[-1]), num_cells)
-        if not rows:
-            return scipy.sparse.csr_array(shape)
-        return scipy.sparse.csr_array((np.ones(len(columns)), (np.concatenate(rows), columns)), shape=shape)
+        codes = np.empty((len(attributes), len(self.shares)), dtype=np.int64)
+        for row, name in enumerate(attributes):
+            codes[row] = self.codes[name] + offsets[row]
+        return Design.of_codes(codes, int(offsets[-1]))
 
 
-def collapse(rows: pa.Table, names: list[str], caps: Mapping[str, float]) -> tuple[Cells, NDArray[np.int64]]:
-    """Cells of equal levels and cap class, and the cell of each row."""
-    row_caps = np.array([caps.get(name, np.inf) for name in rows["dataset"].to_pylist()])
-    cap_values, cap_codes = np.unique(row_caps, return_inverse=True)
-    columns, levels = [cap_codes], {}
+def collapse(connection: duckdb.DuckDBPyConnection, attributes: list[str]) -> Cells:
+    """Cells of equal dataset and equal levels of ``attributes``, sorted by them.
+
+    Makes the view ``training`` of every row that training can draw, each attribute's level as ``level_<name>``.
+    No training rows give no cells.
+    """
+    names = ["dataset", *(name for name in attributes if name != "dataset")]
+    columns = ", ".join(f"coalesce({ATTRIBUTES[name].sql}, '{MISSING}') AS \"level_{name}\"" for name in names)
+    connection.execute(
+        f"CREATE OR REPLACE TEMP VIEW training AS SELECT *, {columns} FROM samples "
+        f"WHERE split = '{Split.TRAIN}' AND {PACKABLE_SQL}"
+    )
+    keys = ", ".join(f'"level_{name}"' for name in names)
+    grouped = fetch(connection, f"SELECT {keys}, count(*) AS num_rows FROM training GROUP BY {keys}")
+    levels, codes = {}, {}
     for name in names:
-        encoded = rows[f"level_{name}"].combine_chunks().dictionary_encode()
-        order = np.argsort(np.array(encoded.dictionary.to_pylist(), dtype=object))
-        levels[name] = [encoded.dictionary[int(position)].as_py() for position in order]
-        columns.append(np.argsort(order)[encoded.indices.to_numpy()])
-    key = np.zeros(rows.num_rows, dtype=np.int64)
-    for column in columns:  # mixed radix, renumbered after each attribute so that it cannot overflow
-        key = np.unique(key * (int(column.max()) + 1) + column, return_inverse=True)[1]
-    _, first, counts = np.unique(key, return_index=True, return_counts=True)
-    codes = {name: column[first] for name, column in zip(names, columns[1:], strict=True)}
-    return Cells(counts / rows.num_rows, levels, codes, cap_values[cap_codes[first]], rows.num_rows), key
+        levels[name], codes[name] = _encoded(grouped[f"level_{name}"])
+    order = np.lexsort([codes[name] for name in reversed(names)])
+    counts = grouped["num_rows"].to_numpy()[order].astype(np.float64)
+    codes = {name: code[order] for name, code in codes.items()}
+    uncapped = np.full(len(counts), np.inf)
+    return Cells(counts / max(counts.sum(), 1.0), levels, codes, uncapped, num_rows=int(counts.sum()))
 
 
-def effective_share(shares: NDArray[np.float64], ratios: NDArray[np.float64]) -> float:
+def _encoded(column: pa.ChunkedArray) -> tuple[list[str], NDArray[np.int64]]:
+    """The sorted words of a column, and each row's index into them."""
+    encoded = column.combine_chunks().dictionary_encode()
+    words = encoded.dictionary.to_pylist()
+    order = sorted(range(len(words)), key=words.__getitem__)
+    rank = np.empty(len(words), dtype=np.int64)
+    rank[order] = np.arange(len(words))
+    return [words[place] for place in order], rank[encoded.indices.to_numpy()]
+
+
+def spread(connection: duckdb.DuckDBPyConnection, cells: Cells, ratios: Vector) -> None:
+    """Make the view ``weighed``: ``training`` with each row's ``cell`` and ``weight`` (mean 1)."""
+    columns = {
+        f"level_{name}": pa.DictionaryArray.from_arrays(pa.array(code, pa.int32()), pa.array(cells.levels[name]))
+        for name, code in cells.codes.items()
+    }
+    weights = ratios / (cells.shares @ ratios)
+    connection.register("cells", pa.table({**columns, "cell": np.arange(len(weights)), "weight": weights}))
+    keys = ", ".join(f'"level_{name}"' for name in cells.codes)
+    connection.execute(f"CREATE OR REPLACE TEMP VIEW weighed AS SELECT * FROM training JOIN cells USING ({keys})")
+
+
+def effective_share(shares: Vector, ratios: Vector) -> float:
     """Kish's effective sample size over the number of rows, in (0, 1] (Kish 1965)."""
     return float((shares @ ratios) ** 2 / (shares @ ratios**2))
-
-
-def reachable_shares(
-    cells: Cells,
-    name: str,
-    speaks: NDArray[np.bool_],
-    *,
-    lower: NDArray[np.float64],
-    upper: NDArray[np.float64],
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """[L] lowest and highest share of each level among those in ``speaks``, while the total stays 1."""
-    least, most = cells.margin(name, lower), cells.margin(name, upper)
-    other_least = least[speaks].sum() - least
-    other_most = most[speaks].sum() - most
-    # What the levels spoken of may weigh together, given what the others must and can.
-    room = 1 - least[~speaks].sum()
-    floor = 1 - most[~speaks].sum()
-    lowest = np.minimum(least + other_most, room)
-    low = np.maximum(least, floor - other_most) / np.maximum(lowest, 1e-300)
-    highest = np.minimum(most, room - other_least)
-    high = highest / np.maximum(highest + np.maximum(other_least, floor - highest), 1e-300)
-    return np.where(speaks, np.minimum(low, 1.0), 0.0), np.where(speaks, high, 0.0)
-
-
-def clip_shares(
-    wanted: NDArray[np.float64], low: NDArray[np.float64], high: NDArray[np.float64]
-) -> NDArray[np.float64]:
-    """Clip to the reachable interval; levels with room take up the difference, so that the sum stays 1."""
-    clipped = np.clip(wanted, low, high)
-    excess = clipped.sum() - 1
-    room = clipped - low if excess > 0 else high - clipped
-    if room.sum() > 0:
-        clipped = clipped - np.sign(excess) * room * min(1.0, abs(excess) / room.sum())
-    return np.asarray(clipped)

@@ -81,7 +81,7 @@ class Goal:
     removed: list[str]
 
 
-def goal_of(target: Target, levels: list[str], present: NDArray[np.float64]) -> Goal | None:
+def goal_of(attribute: str, target: Target, levels: list[str], present: NDArray[np.float64]) -> Goal | None:
     """The goal g over ``levels`` (those with rows, ``present`` their shares); None where it speaks of none.
 
     A rule speaks of every level but those that say "not known"; written shares speak of the levels they name.
@@ -90,7 +90,8 @@ def goal_of(target: Target, levels: list[str], present: NDArray[np.float64]) -> 
     if shares is None:
         speaks = np.array([level not in KEPT_LEVELS for level in levels])
         wanted = np.where(speaks, present**target.alpha if target.toward == "power" else 1.0, 0.0)
-        removed: list[str] = []
+        declared = ATTRIBUTES[attribute].levels or ()
+        removed = [level for level in declared if level not in (*levels, *KEPT_LEVELS)]
     else:
         speaks = np.array([level in shares for level in levels])
         wanted = np.array([shares.get(level, 0.0) for level in levels])

@@ -30,6 +30,7 @@ FIRST_SOFTNESS = 1e-2
 INFEASIBLE_SOFTNESS = 1e-5
 """Where a target is out of reach the continuation stops here: below it the gap cannot be closed."""
 GAP_TOLERANCE = 1e-8
+ROUGH_TOLERANCE = 1e-3
 MAX_ITERATIONS = 100
 ROUNDING = 1e-14
 SLACK = 1e-9
@@ -118,23 +119,43 @@ def solve(
     return calibrate(problem, reachable=reachable, within=within, softness=softness)
 
 
-def calibrate(problem: "Problem", *, reachable: Vector, within: bool = True, softness: float = SOFTNESS) -> Solution:
+def calibrate(
+    problem: "Problem",
+    *,
+    reachable: Vector,
+    within: bool = True,
+    softness: float = SOFTNESS,
+    start: Vector | None = None,
+) -> Solution:
     """Solve a checked problem by continuation in mu, each stage starting from the one before.
 
     ``within``: whether every target lies in its ``reachable`` interval. Where targets contradict each other,
     multipliers grow as 1 / mu: the continuation then stops, and residuals say by how much each margin is missed.
+    ``start``: multipliers of a problem nearby; the last stage is tried from there first.
     """
+    last = softness if within else max(softness, INFEASIBLE_SOFTNESS)
+    if start is not None:
+        multipliers, steps, state = _newton(problem, np.append(start, 0.0), last, tolerance=GAP_TOLERANCE)
+        if state.closed(GAP_TOLERANCE) and np.abs(multipliers[:-1]).max(initial=0) <= MAX_MULTIPLIER:
+            return _solution(state, multipliers, reachable, steps, last, feasible=within)
     multipliers, num_iterations, contradict = np.zeros(len(problem.targets)), 0, False
-    for mu in _continuation(softness if within else max(softness, INFEASIBLE_SOFTNESS)):
-        multipliers, steps, state = _newton(problem, multipliers, mu)
+    for mu in _continuation(last):
+        # Only where the continuation may end does the gap have to close; before that a rough answer is start enough.
+        tolerance = GAP_TOLERANCE if mu <= INFEASIBLE_SOFTNESS * 1.001 or mu == last else ROUGH_TOLERANCE
+        multipliers, steps, state = _newton(problem, multipliers, mu, tolerance=tolerance)
         num_iterations += steps
         contradict = bool(np.abs(multipliers[:-1]).max(initial=0) > MAX_MULTIPLIER)
         if contradict and mu <= INFEASIBLE_SOFTNESS * 1.001:
             break
+    return _solution(state, multipliers, reachable, num_iterations, mu, feasible=within and not contradict)
+
+
+def _solution(
+    state: "_State", multipliers: Vector, reachable: Vector, num_iterations: int, mu: float, *, feasible: bool
+) -> Solution:
     return Solution(
         ratios=state.ratios, multipliers=multipliers[:-1], residuals=state.residuals[:-1], reachable=reachable,
-        gap=state.gap, primal=state.primal, num_iterations=num_iterations, softness=mu,
-        feasible=within and not contradict,
+        gap=state.gap, primal=state.primal, num_iterations=num_iterations, softness=mu, feasible=feasible,
     )  # fmt: skip
 
 
@@ -163,9 +184,8 @@ class _State:
     def gap(self) -> float:
         return abs(self.primal + self.dual)
 
-    @property
-    def closed(self) -> bool:
-        return self.gap <= GAP_TOLERANCE * (1 + abs(self.primal))
+    def closed(self, tolerance: float) -> bool:
+        return self.gap <= tolerance * (1 + abs(self.primal))
 
 
 @dataclass(frozen=True)
@@ -191,8 +211,8 @@ class Problem:
     ) -> "Problem":
         """Raises: ValueError for shares, bounds or targets that make no problem."""
         shares = np.asarray(counts, dtype=float)
-        if shares.shape != (design.membership.shape[1],):
-            raise ValueError(f"expected counts [C] and a design [K, C], got {shares.shape}, {design.membership.shape}")
+        if shares.shape != (design.num_cells,):
+            raise ValueError(f"expected counts [C] and a design [K, C], got {shares.shape}, {design.num_cells} cells")
         if (shares < 0).any() or not np.isclose(shares.sum(), 1.0, atol=1e-9):
             raise ValueError(f"counts: expected shares, not negative and summing to 1, got sum {shares.sum():.12g}")
         if not np.isfinite(targets).all():
@@ -235,11 +255,11 @@ class Problem:
         return np.stack([np.maximum(low_in, 1 - high_out), np.minimum(high_in, 1 - low_out)], axis=1)
 
 
-def _newton(problem: Problem, multipliers: Vector, mu: float) -> tuple[Vector, int, _State]:
+def _newton(problem: Problem, multipliers: Vector, mu: float, *, tolerance: float) -> tuple[Vector, int, _State]:
     """Semismooth Newton with Armijo halving, until the duality gap closes."""
     state = problem.at(multipliers, mu)
     for iteration in range(MAX_ITERATIONS):
-        if state.closed:
+        if state.closed(tolerance):
             return multipliers, iteration, state
         hessian = problem.design.gram(problem.shares * state.slopes) + np.diag(problem.softness(mu))
         direction = -_solve_positive(hessian, state.gradient)

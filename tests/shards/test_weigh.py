@@ -9,6 +9,7 @@ from deltalake import write_deltalake
 from ingest.errors import BadInput, GateRefused
 from ingest.sample import Sample, to_table
 from ingest.workspace import Workspace
+from shards.baselines import BASELINES
 from shards.targets import Target
 from shards.weigh import WeightsConfig, weigh
 
@@ -99,6 +100,105 @@ def test_power_and_reference_move_part_of_the_way(skewed):
     solution, _ = weighed(skewed, {"sex": reference})
     lines = {line["level"]: line["after"] for line in solution["margins"]}
     assert lines["female"] / (lines["female"] + lines["male"]) == pytest.approx((8 / 38 + 0.5) / 2, abs=1e-4)
+
+
+def test_every_baseline_is_judged_by_the_same_margins(skewed):
+    solution, _ = weighed(skewed, {"sex": EQUAL})
+    lines = {line["method"]: line for line in solution["comparison"]}
+    assert set(lines) == {"calibration", *BASELINES}
+    assert lines["calibration"]["largest_residual"] < 1e-6
+    assert lines["none"]["effective_share"] == pytest.approx(1)
+    # 38 rows say their sex: 8 women of them make a gap of 11 rows in 100 to the half.
+    assert lines["none"]["largest_residual"] == pytest.approx(0.11)
+
+
+def test_a_baseline_can_be_chosen_and_still_reports_its_margins(skewed):
+    solution, weights = weighed(skewed, {"sex": EQUAL}, method="inverse", min_effective_share=0.0)
+    # Four groups (missing, male, female, unknown), the same mass each.
+    assert [weights[rows].sum() for rows in (slice(60), slice(60, 90), slice(90, 98))] == pytest.approx([25, 25, 25])
+    assert solution["method"] == "inverse" and solution["duality_gap"] is None
+    assert all(line["multiplier"] is None for line in solution["margins"])
+    with pytest.raises(GateRefused, match=r"inverse.*effective share"):
+        weighed(skewed, {"sex": EQUAL}, method="inverse", min_effective_share=0.5)
+    with pytest.raises(GateRefused, match=r"inverse.*max_repeats of b"):
+        weighed(skewed, {"sex": EQUAL}, method="inverse", min_effective_share=0.0, caps={"b": 2})
+
+
+def test_given_shares_that_contradict_each_other_are_refused_by_name(skewed):
+    # Dermoscopy is data set b: they cannot have different shares.
+    targets = {
+        "modality": Target(toward={"computed_tomography": 0.5, "dermoscopy": 0.5}),
+        "dataset": Target(toward={"a": 0.6, "b": 0.4}),
+    }
+    with pytest.raises(GateRefused, match=r"(modality|dataset): level .* contradict"):
+        weighed(skewed, targets)
+
+
+def test_a_rule_gives_way_to_a_given_share(skewed):
+    targets = {
+        "modality": Target(toward="uniform"),
+        "dataset": Target(toward={"a": 0.6, "b": 0.4}),
+    }
+    solution, weights = weighed(skewed, targets)
+    assert weights[:60].sum() == pytest.approx(60, abs=0.02)
+    assert solution["strength_factor"] < 0.01 and max(abs(line["residual"]) for line in solution["margins"]) < 2e-4
+
+
+def test_given_shares_of_levels_without_any_row_are_refused_and_a_rule_is_listed(skewed):
+    with pytest.raises(GateRefused, match=r"weights.targets.race: level a: expected training rows"):
+        weighed(skewed, {"race": Target(toward={"a": 0.5, "b": 0.5})})
+    solution, weights = weighed(skewed, {"race": Target(toward="uniform")})
+    assert solution["levels_without_rows"] == {"race": ["every level"]}
+    assert weights == pytest.approx(np.ones(100))
+
+
+def test_a_rule_lists_declared_levels_without_rows(skewed):
+    solution, _ = weighed(skewed, {"modality": Target(toward="uniform")})
+    assert "ultrasound" in solution["levels_without_rows"]["modality"]
+
+
+def test_clipped_targets_are_listed_with_what_was_wanted(skewed):
+    solution, _ = weighed(skewed, {"sex": Target(toward="uniform")}, upper=1.2, lower=0.9)
+    clipped = {line["level"]: line for line in solution["clipped"]}
+    assert clipped["female"]["wanted"] == pytest.approx(0.5)
+    assert clipped["female"]["target"] == pytest.approx(clipped["female"]["reachable_high"])
+
+
+def test_a_target_with_ten_thousand_levels_is_refused_and_one_beside_it_is_counted(tmp_path):
+    rows = [
+        Sample(sample_id=f"{n:05}", dataset="a", native_id=str(n), split="train", task="classification",
+               image_status="present", view=f"view {n}", source_file="x", sex="female" if n % 4 else "male")
+        for n in range(10_000)
+    ]  # fmt: skip
+    workspace = Workspace(tmp_path)
+    write_deltalake(workspace.samples, to_table(rows), partition_by=["dataset"])
+    plan = {"max_repeats": {}, "num_epochs": 1, "draws_per_epoch": 0}
+    with pytest.raises(BadInput, match=r"weights.targets.view: .* 10,000 in view alone"):
+        weigh(workspace, WeightsConfig(targets={"view": Target(toward="uniform")}), attributes=[], **plan)
+    summary = weigh(workspace, WeightsConfig(targets={"sex": EQUAL}), attributes=["view"], **plan)
+    assert summary["num_cells"] == 2
+    margins = pq.read_table(workspace.weights.with_name("margins.parquet")).to_pylist()
+    assert sum(row["attribute"] == "view" for row in margins) == 10_000
+    assert sum(row["after"] for row in margins if row["attribute"] == "view") == pytest.approx(1)
+
+
+def test_whole_draws_and_margins_of_other_attributes_are_told(skewed):
+    solution, weights = weighed(skewed, {"sex": EQUAL})
+    assert 0 < solution["largest_draw_error"] < 0.02  # 100 draws: an error of at most two rows
+    margins = {
+        (row["attribute"], row["level"]): row
+        for row in pq.read_table(skewed.weights.with_name("margins.parquet")).to_pylist()
+    }
+    assert margins["modality", "dermoscopy"]["before"] == pytest.approx(0.4)
+    assert margins["modality", "dermoscopy"]["after"] == pytest.approx(weights[60:].sum() / 100)
+
+
+def test_the_same_rows_give_the_same_bytes(skewed):
+    files = []
+    for _ in range(2):
+        weighed(skewed, {"sex": EQUAL})
+        files.append([skewed.weights.read_bytes(), skewed.weights.with_name("margins.parquet").read_bytes()])
+    assert files[0] == files[1]
 
 
 @pytest.mark.parametrize(

@@ -137,16 +137,31 @@ def test_several_labels_per_cell_and_sparse_designs_work():
     assert design @ (np.array([0.5, 0.3, 0.2]) * solution.ratios) == pytest.approx([0.7, 0.6], abs=1e-5)
 
 
-def test_codes_and_sparse_products_agree():
-    rng = np.random.default_rng(0)
-    levels = np.vstack([one_hot(rng.integers(0, 3, 20), 3), one_hot(rng.integers(0, 4, 20), 4)])
+@settings(deadline=None, max_examples=30)
+@given(problems(), st.sampled_from([1, 9, 100_000]))
+def test_counted_and_sparse_products_agree(problem, largest_table):
+    counts, levels, targets = problem
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("shards.design.LARGEST_TABLE", largest_table)
+        fast = Design.of(levels)
+        slow = Design(scipy.sparse.csr_array(np.vstack([levels, np.ones(len(counts))])), None, len(levels))
+        margins = np.append(targets, 0.7)
+        assert fast.codes is not None
+        assert fast.times(counts) == pytest.approx(slow.times(counts))
+        assert fast.transpose_times(margins) == pytest.approx(slow.transpose_times(margins))
+        assert fast.gram(counts) == pytest.approx(slow.gram(counts))
+        assert (fast.members(1) == slow.members(1)).all()
+
+
+def test_cells_of_equally_many_labels_are_counted_right():
+    # Two labels per cell, but the first label of one cell is the second of another.
+    levels = np.array([[1, 1, 0], [1, 0, 1], [0, 1, 1]])
     fast = Design.of(levels)
-    slow = Design(fast.membership, None)
-    x, y = rng.random(20), rng.random(8)
+    x = np.array([0.5, 0.3, 0.2])
+    full = np.vstack([levels, np.ones(3)])
     assert fast.codes is not None
-    assert fast.times(x) == pytest.approx(slow.times(x))
-    assert fast.transpose_times(y) == pytest.approx(slow.transpose_times(y))
-    assert fast.gram(x) == pytest.approx(slow.gram(x))
+    assert fast.gram(x) == pytest.approx(full * x @ full.T)
+    assert fast.times(x) == pytest.approx(full @ x)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,136 @@
+"""What is written down about weights: the proof, what was clipped or missed, and how baselines would have done."""
+
+from dataclasses import dataclass
+from time import process_time
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from shards.baselines import BASELINES
+from shards.cells import Cells, effective_share
+from shards.margins import Limits, Met, margin_lines
+from shards.plan import draw_counts
+from shards.weights import OBJECTIVES, SLACK
+
+Vector = NDArray[np.float64]
+Row = dict[str, Any]
+Method = Literal["calibration", "none", "inverse", "sqrt", "power", "effective_number", "kamiran_calders", "dataset"]
+"""``[weights] method``: calibration, or a name of shards.baselines.BASELINES."""
+
+NUM_MISSED = 5
+"""How many of the farthest margins are listed where targets contradict each other."""
+
+
+@dataclass(frozen=True)
+class Compared:
+    """One method's ratios [C] and what they cost."""
+
+    ratios: Vector
+    line: Row
+
+
+def compare(cells: Cells, met: Met, attributes: list[str], limits: Limits) -> dict[str, Compared]:
+    """Calibration and every baseline, each judged by the same margins, bounds and caps."""
+    compared = {
+        "calibration": Compared(met.solution.ratios, _line("calibration", cells, met.solution.ratios, met, limits))
+    }
+    for method, baseline in BASELINES.items():
+        start = process_time()
+        ratios = baseline(cells, attributes)
+        line = _line(method, cells, ratios, met, limits)
+        compared[method] = Compared(ratios, line | {"cpu_seconds": process_time() - start})
+    return compared
+
+
+def _line(method: str, cells: Cells, ratios: Vector, met: Met, limits: Limits) -> Row:
+    residuals = [abs(line["residual"]) for line in margin_lines(cells, ratios, met)]
+    outside = (ratios < limits.lower * (1 - SLACK)) | (ratios > limits.upper * (1 + SLACK))
+    return {
+        "method": method,
+        "largest_residual": max(residuals, default=0.0),
+        "effective_share": effective_share(cells.shares, ratios),
+        "min_weight": float(ratios.min()),
+        "max_weight": float(ratios.max()),
+        "num_rows_outside_bounds": _num_rows(cells, outside),
+        "num_rows_above_cap": _num_rows(cells, ratios > cells.caps * (1 + SLACK)),
+    }
+
+
+def certify(cells: Cells, met: Met, compared: dict[str, Compared], method: str, limits: Limits) -> Row:
+    """The certificate of the weights in use, as solution.json holds it (without seconds and levels removed).
+
+    A baseline solves nothing: it has neither a duality gap nor multipliers.
+    """
+    solution, ratios = met.solution, compared[method].ratios
+    solved = method == "calibration"
+    lines = margin_lines(cells, ratios, met)
+    for line in lines:
+        line.pop("given")
+        if not solved:
+            line["multiplier"] = None
+    return {
+        "method": method,
+        "margins": lines,
+        "duality_gap": solution.gap if solved else None,
+        "converged": solution.converged if solved else None,
+        "feasible": solution.feasible,
+        "effective_share": effective_share(cells.shares, ratios),
+        "max_weight": float(ratios.max()),
+        "min_weight": float(ratios.min()),
+        "kl": float(cells.shares @ OBJECTIVES["kl"].phi(ratios)),
+        "num_rows_at_lower": _num_rows(cells, ratios <= limits.lower * (1 + SLACK)),
+        "num_rows_at_upper": _num_rows(cells, ratios >= limits.upper * (1 - SLACK)),
+        "num_rows_at_cap": _num_rows(cells, ratios >= cells.caps * (1 - SLACK)),
+        "strength_factor": met.strength_factor,
+        "clipped": _clipped(cells, met),
+        "missed": _missed(lines) if solved and not solution.feasible else [],
+        "largest_draw_error": _draw_error(cells, ratios, list(dict.fromkeys(line["attribute"] for line in lines))),
+        "comparison": [one.line for one in compared.values()],
+        "softness": solution.softness,
+        "num_cells": len(cells.shares),
+        "num_rows": cells.num_rows,
+        "num_iterations": solution.num_iterations,
+    }
+
+
+def _num_rows(cells: Cells, chosen: NDArray[np.bool_]) -> int:
+    return round(float(cells.shares[chosen].sum()) * cells.num_rows)
+
+
+def _clipped(cells: Cells, met: Met) -> list[Row]:
+    """Levels whose target was moved into the interval that the bounds can reach; shares among the levels spoken of."""
+    return [
+        {
+            "attribute": margin.name,
+            "level": cells.levels[margin.name][level],
+            "wanted": float(margin.wanted[level]),
+            "target": float(margin.target[level]),
+            "reachable_low": float(margin.low[level]),
+            "reachable_high": float(margin.high[level]),
+        }
+        for margin in met.margins
+        for level in np.flatnonzero(
+            margin.speaks & ((margin.wanted < margin.low - SLACK) | (margin.wanted > margin.high + SLACK))
+        )
+    ]  # fmt: skip
+
+
+def _missed(lines: list[Row]) -> list[Row]:
+    """Where targets contradict each other: the margins that are farthest from theirs."""
+    farthest = sorted(lines, key=lambda line: -abs(line["residual"]))[:NUM_MISSED]
+    return [{key: line[key] for key in ("attribute", "level", "target", "after", "residual")} for line in farthest]
+
+
+def _draw_error(cells: Cells, ratios: Vector, attributes: list[str]) -> float:
+    """How far the margins of one epoch of whole draws lie from the weighted ones, at most.
+
+    Rows are drawn in the order of cells, so an epoch's draws of a cell follow from the cells alone.
+    """
+    weights = cells.shares * ratios
+    drawn = draw_counts(weights, epoch=0, num_epochs=None, num_draws=cells.num_rows, seed=0) / cells.num_rows
+    errors = [
+        np.abs(cells.margin(name, drawn / cells.shares) - cells.margin(name, ratios / weights.sum())).max()
+        for name in attributes
+    ]
+    return float(max(errors, default=0.0))
