@@ -187,9 +187,15 @@ def pack(config: ConfigFile, workspace: WorkspaceOption = None) -> None:
 @app.command()
 def verify(config: ConfigFile, workspace: WorkspaceOption = None) -> None:
     """Re-read every shard against its digest, the index and the samples table."""
+    from flows.progress import Reporter
+    from shards.mirror import verify_mirror
     from shards.verify import verify as verify_shards
 
-    problems = verify_shards(_load(config, workspace).workspace)
+    settings, reporter = _load(config, workspace), Reporter()
+    with reporter.stage("verify"):
+        problems = verify_shards(settings.workspace, progress=reporter.rows)
+        if settings.shards.store:
+            problems += verify_mirror(settings.workspace.shards, settings.shards.store)
     for problem in problems:
         print(problem)
     print(f"{len(problems)} problems")

@@ -92,6 +92,8 @@ def load_config(source: Path, *, workspace: Path | None = None) -> Config:
         workspace.resolve() if workspace else folder / _value(tables.get("workspace", "work"), str, source, "workspace")
     )
     sections = {name: _table(tables[name], kind, source, name) for name, kind in _TABLES.items() if name in tables}
+    if "shards" in sections:
+        sections["shards"] = _absolute_store(sections["shards"], folder)
     return Config(
         source=source.resolve(),
         workspace=Workspace(location),
@@ -99,6 +101,13 @@ def load_config(source: Path, *, workspace: Path | None = None) -> Config:
         datasets=_datasets(tables.get("datasets", []), source, folder),
         **sections,
     )
+
+
+def _absolute_store(shards: ShardsConfig, folder: Path) -> ShardsConfig:
+    """A store that is a folder, not a URL, is relative to the configuration like every path."""
+    if not shards.store or "://" in shards.store:
+        return shards
+    return dataclasses.replace(shards, store=str(folder / shards.store))
 
 
 def _read_toml(source: Path) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 import contextlib
 import time
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import Any
 
 from rich.console import Console
@@ -42,22 +43,27 @@ class Reporter:
             TextColumn("{task.description}"),
             BarColumn(),
             MofNCompleteColumn(),
+            TextColumn("{task.fields[rate]}"),
             TimeElapsedColumn(),
             TimeRemainingColumn(),
         )
         with Progress(*columns, console=self.console, transient=True) as self._progress:
-            self._progress.add_task(title, total=None)
+            self._progress.add_task(title, total=None, rate="")
             yield
         self._progress = None
 
     def rows(self, done: int, total: int | None = None) -> None:
         """``done`` rows of ``total`` are finished."""
+        now = time.monotonic()
+        per_second = done / max(now - self._started, 1e-9)
+        rate = f"{per_second:,.0f} rows/s"
         if self._progress:
-            self._progress.update(self._progress.task_ids[0], completed=done, total=total)
-        elif time.monotonic() - self._last_line > PLAIN_LINE_SECONDS:
-            self._last_line = time.monotonic()
+            self._progress.update(self._progress.task_ids[0], completed=done, total=total, rate=rate)
+        elif now - self._last_line > PLAIN_LINE_SECONDS:
+            self._last_line = now
             of_total = f" of {total:,}" if total else ""
-            self.console.print(f"  {self._title}: {done:,}{of_total} rows")
+            left = f", {timedelta(seconds=round((total - done) / per_second))} left" if total and done else ""
+            self.console.print(f"  {self._title}: {done:,}{of_total} rows, {rate}{left}")
 
     def finished(self, title: str, summary: dict[str, Any]) -> None:
         seconds = time.monotonic() - self._started

@@ -7,7 +7,7 @@ packing anew and packing on give the same shards, and a sample that comes or goe
 """
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import duckdb
@@ -91,11 +91,18 @@ def rows_of_shards(
     """Each planned shard with its rows, streamed: about one shard and one batch in memory at a time."""
     for dataset, shards in itertools.groupby(planned, key=lambda shard: shard.dataset):
         query = f"SELECT {', '.join(COLUMNS)} FROM samples WHERE dataset = ? AND {PACKABLE_SQL} {_ORDER_SQL}"
-        reader = connection.sql(query, params=[dataset]).to_arrow_reader(ROWS_PER_BATCH)
-        waiting = reader.schema.empty_table()
-        for shard in shards:
-            while waiting.num_rows < shard.num_samples:
-                waiting = pa.concat_tables([waiting, pa.Table.from_batches([reader.read_next_batch()])])
-            yield shard, waiting.slice(0, shard.num_samples)
-            waiting = waiting.slice(shard.num_samples)
-        reader.close()
+        relation = connection.sql(query, params=[dataset])
+        members = list(shards)
+        yield from zip(members, tables_of(relation, [shard.num_samples for shard in members]), strict=True)
+
+
+def tables_of(relation: duckdb.DuckDBPyRelation, sizes: Iterable[int]) -> Iterator[pa.Table]:
+    """The rows of ``relation`` as tables of ``sizes`` rows, streamed: about one of them in memory at a time."""
+    reader = relation.to_arrow_reader(ROWS_PER_BATCH)
+    waiting = reader.schema.empty_table()
+    for size in sizes:
+        while waiting.num_rows < size:
+            waiting = pa.concat_tables([waiting, pa.Table.from_batches([reader.read_next_batch()])])
+        yield waiting.slice(0, size)
+        waiting = waiting.slice(size)
+    reader.close()

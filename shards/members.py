@@ -22,6 +22,7 @@ from ingest.errors import BiasCareError
 from ingest.images import read_picture
 from ingest.masks import read_masks
 from shards.recipe import Format, Shape, ShardsConfig
+from shards.tar import sample_bytes
 
 MASK_DIGEST = "mask_xxh3_128"
 """In the JSON of a sample with masks: digest of the mask file it was packed from. Pictures have image_sha256."""
@@ -31,17 +32,28 @@ class PictureChanged(ValueError):
     """A picture file that is not the one the samples table describes."""
 
 
-def record_text(row: Mapping[str, Any], root: Path) -> bytes:
+def has_masks(row: Mapping[str, Any]) -> bool:
+    """Whether a sample has masks to pack: a file, and names for what is in it."""
+    return bool(row["mask_uri"] and row["mask_targets"])
+
+
+def mask_digest(row: Mapping[str, Any], root: Path) -> str | None:
+    """Digest of the sample's mask file as it is now; None without masks. Raises: BiasCareError."""
+    if not has_masks(row):
+        return None
+    with _naming(row):
+        return xxhash.xxh3_128_hexdigest((root / row["mask_uri"]).read_bytes())
+
+
+def record_text(row: Mapping[str, Any], mask_xxh3_128: str | None) -> bytes:
     """The ``.json`` member: the row's fields that are not null, and the digest of its mask file."""
-    fields = {name: value for name, value in row.items() if value is not None}
-    if row["mask_uri"] and row["mask_targets"]:
-        with _naming(row):
-            fields[MASK_DIGEST] = xxhash.xxh3_128_hexdigest((root / row["mask_uri"]).read_bytes())
-    return json.dumps(fields, sort_keys=True, ensure_ascii=False, default=str).encode()
+    fields = {**row, MASK_DIGEST: mask_xxh3_128}
+    present = {name: value for name, value in fields.items() if value is not None}
+    return json.dumps(present, sort_keys=True, ensure_ascii=False, default=str).encode()
 
 
-def pixel_members(row: Mapping[str, Any], root: Path, config: ShardsConfig) -> dict[str, bytes]:
-    """Suffix -> bytes of one sample's pictures and masks. Masks belong to the first picture.
+def packed_sample(row: Mapping[str, Any], text: bytes, root: Path, config: ShardsConfig) -> bytes:
+    """One sample as its run of tar members; ``text`` is its ``record_text``. Masks belong to the first picture.
 
     Raises: BiasCareError naming the sample whose files do not decode or changed since they were read.
     """
@@ -54,10 +66,10 @@ def pixel_members(row: Mapping[str, Any], root: Path, config: ShardsConfig) -> d
             prefix = f"{number}." if len(row["image_uris"]) > 1 else ""
             members[prefix + suffix], size = _packed_picture(root / uri, digest, config)
             sizes.append(size)
-        if row["mask_uri"] and row["mask_targets"]:
+        if has_masks(row):
             masks = read_masks(root / row["mask_uri"], len(row["mask_targets"]))
             members["masks.npz"] = encode_masks(masks, size=sizes[0])
-    return members
+    return sample_bytes(row["sample_id"], {**members, "json": text})
 
 
 @contextmanager

@@ -26,6 +26,7 @@ from ingest.workspace import Workspace, locked_file, put_in_place, write_json
 from shards.assignment import PlannedShard, plan_shards, rows_of_shards
 from shards.earlier import EarlierPack
 from shards.manifest import INDEX_SCHEMA, PackedShard, manifest_of, read_manifest, sha256_of
+from shards.mirror import mirror
 from shards.parallel import num_cores, run_jobs
 from shards.recipe import ShardsConfig, recipe_of
 from shards.shard_job import ShardJob, to_ipc, write_shard
@@ -98,6 +99,8 @@ def pack(
                 progress(done, total)
         shards = [finished[shard.path] for shard in planned]
         corpus = _publish(workspace, partial, shards, config, samples_version)
+        if config.store:
+            mirror(workspace.shards, config.store)
     return {
         "num_shards": len(shards),
         "num_samples": total,

@@ -10,9 +10,9 @@ import pyarrow.parquet as pq
 
 from shards.earlier import EarlierPack, PackedSample, find_packed, link_or_copy, whole_shard
 from shards.manifest import INDEX_SCHEMA, PackedShard, sha256_of
-from shards.members import pixel_members, record_text
+from shards.members import mask_digest, packed_sample, record_text
 from shards.recipe import ShardsConfig
-from shards.tar import Extent, ShardWriter, sample_bytes
+from shards.tar import Extent, ShardWriter
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ def write_shard(job: ShardJob) -> PackedShard:
     Raises: BiasCareError naming the sample that cannot be packed; OSError as the file system says.
     """
     rows = from_ipc(job.rows_ipc)
-    texts = {row["sample_id"]: record_text(row, job.root) for row in rows}
+    texts = {row["sample_id"]: record_text(row, mask_digest(row, job.root)) for row in rows}
     packed: dict[str, PackedSample] = {}
     for earlier in job.earlier:
         if len(packed) < len(rows):
@@ -90,8 +90,7 @@ def _write(
             if sample_id in packed:
                 chunk = packed[sample_id].read()
             else:
-                pixels = pixel_members(row, job.root, job.config)
-                chunk = sample_bytes(sample_id, pixels | {"json": texts[sample_id]})
+                chunk = packed_sample(row, texts[sample_id], job.root, job.config)
             extents.append(writer.add(chunk))
         sha256 = writer.finish()
         stream.flush()

@@ -8,9 +8,8 @@ import duckdb
 from ingest.errors import BiasCareError
 from ingest.sample import COLUMNS
 from shards.assignment import PACKABLE_SQL
-from shards.members import pixel_members, record_text
+from shards.members import mask_digest, packed_sample, record_text
 from shards.recipe import ShardsConfig
-from shards.tar import sample_bytes
 
 NUM_TRIED = 8
 """So many samples of each dataset are encoded to learn how large one is."""
@@ -65,8 +64,5 @@ def _mean_bytes(connection: duckdb.DuckDBPyConnection, dataset: str, root: Path,
         f"ORDER BY sample_id LIMIT {NUM_TRIED}"
     )
     rows = connection.sql(query, params=[dataset]).to_arrow_table().to_pylist(maps_as_pydicts="strict")
-    sizes = [
-        len(sample_bytes(row["sample_id"], pixel_members(row, root, config) | {"json": record_text(row, root)}))
-        for row in rows
-    ]
+    sizes = [len(packed_sample(row, record_text(row, mask_digest(row, root)), root, config)) for row in rows]
     return sum(sizes) / len(sizes)

@@ -19,7 +19,7 @@ WRITE_BYTES = 2**20  # one large write costs 0.6 of the many small ones
 # POSIX.1-1988 ustar, in the order of the header: the fields around name, size and checksum.
 _MODE_UID_GID = b"0000644\0" + 2 * b"0000000\0"
 _MTIME = b"00000000000\0"
-_TYPE_TO_PAD = b"0" + bytes(100) + b"ustar\x0000" + bytes(64) + 2 * b"0000000\0" + bytes(155 + 12)
+_TYPE_TO_PAD = b"0" + bytes(100) + b"ustar\x0000" + bytes(64 + 16 + 155 + 12)
 _FIXED_SUM = sum(_MODE_UID_GID) + sum(_MTIME) + sum(_TYPE_TO_PAD) + 8 * ord(" ")
 _PADDING = [bytes(-size % BLOCK_BYTES) for size in range(BLOCK_BYTES)]
 
