@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterable
 from enum import StrEnum
 
-from ingest.token_rules import Rule, meanings_in, normalise, rule
+from ingest.token_rules import Lexicon, Rule, normalise, rule
 
 
 class Anatomy(StrEnum):
@@ -94,11 +94,12 @@ _RULES: tuple[Rule[Anatomy], ...] = (
     rule(A.VESSEL, r"aortas?", r"arter(?:y|ies|ial)", r"veins?", r"vessels?", r"vascular"),
     rule(A.CELL, r"cells?", r"nucle(?:us|i|ar)", r"cellular"),
 )  # fmt: skip
+_LEXICON = Lexicon(_RULES)
 
 
 def anatomy_of(text: str) -> Anatomy:
     """The region a text names first; ``unknown`` when it names none."""
-    return next(iter(meanings_in(normalise(text), _RULES)), Anatomy.UNKNOWN)
+    return next(iter(_LEXICON.meanings_in(normalise(text))), Anatomy.UNKNOWN)
 
 
 def anatomy_of_structures(names: Iterable[str]) -> Anatomy:

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 from PIL import ExifTags, Image
 
+from ingest.embedded import picture_bytes
 from ingest.pixels import MAX_PIXELS, CorruptImage, check_size, shrunk, size_within, windowed
 
 NIFTI_SUFFIXES = (".nii", ".nii.gz", ".hdr", ".img", ".mgz", ".mgh")
@@ -47,7 +48,7 @@ def describe_image(path: Path) -> ImageFacts:
 
     Raises: CorruptImage (truncated, no picture, too large); FileNotFoundError.
     """
-    content = path.read_bytes()
+    content = picture_bytes(path)
     picture = _picture_of(path, content, None)
     return ImageFacts(hashlib.sha256(content).hexdigest(), *picture.size, _difference_hash(picture))
 
@@ -60,7 +61,7 @@ def read_picture(path: Path, *, side_px: int | None = None) -> Image.Image:
     ``side_px`` is decoded at a fraction of its size, at least twice ``side_px``.
     Raises: CorruptImage; FileNotFoundError.
     """
-    return _picture_of(path, path.read_bytes(), side_px)
+    return _picture_of(path, picture_bytes(path), side_px)
 
 
 def read_image(source: Path | str | bytes) -> np.ndarray:

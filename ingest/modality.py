@@ -7,10 +7,11 @@ Rules see whole words only; specific ones stand above general ones and take thei
 never matches.
 """
 
+import re
 from enum import StrEnum
 from functools import lru_cache
 
-from ingest.token_rules import Rule, meanings_in, normalise, rule
+from ingest.token_rules import Lexicon, Rule, normalise, rule
 
 
 class Modality(StrEnum):
@@ -204,6 +205,7 @@ HINTS: tuple[Rule[Modality], ...] = (
     rule(M.PET, r"(?:18F-?|\[18F\]-?|F-?18[- ]?)?(?:FDG|fluorodeoxyglucose|florbetapir)(?:[- ](?:uptake|avid))?",
          r"SUV ?max"),
     rule(M.SCINTIGRAPHY, r"(?:99m ?-?Tc|Tc-?99m|technetium|thallium|radioiodine|I-?131|I-?123)(?:-\w+)?"),
+    rule(M.SCINTIGRAPHY, r"nuclear medicine (?:images?|imaging|scans?|stud(?:y|ies))"),
     rule(M.ULTRASOUND, r"(?:hypo|hyper|an|iso)echo(?:ic|genic)", r"(?:apical )?(?:four|4|two|2)[- ]chamber view",
          r"dopplers?", r"transducers?"),
     rule(M.FLUOROSCOPY, r"barium"),
@@ -221,6 +223,9 @@ HINTS: tuple[Rule[Modality], ...] = (
     rule(M.OTHER, r"graphs?", r"plots?", r"curves?"),
 )  # fmt: skip
 
+_NAMED = Lexicon(DECOYS + NAMED)
+_HINTED = Lexicon(DECOYS + HINTS)
+
 
 @lru_cache(maxsize=65536)
 def modalities_in(text: str) -> tuple[Modality, ...]:
@@ -229,9 +234,28 @@ def modalities_in(text: str) -> tuple[Modality, ...]:
     code = CODES.get(line.lower().replace("-", " "))
     if code is not None:
         return (code,)
-    return tuple(meanings_in(line, DECOYS + NAMED) or meanings_in(line, DECOYS + HINTS))
+    return tuple(_NAMED.meanings_in(line) or _HINTED.meanings_in(line))
 
 
 def modality_of(text: str) -> Modality:
     """The modality a caption, a question or a declared code names first; ``unknown`` when it names none."""
     return next(iter(modalities_in(text)), Modality.UNKNOWN)
+
+
+_ASKS_FOR_KIND = re.compile(
+    r"(?:is|was|are|were) (?:this|that|it|these|the (?:image|picture|scan|study|film))(?: image| picture| scan)?"
+    r" (?:an?|taken|obtained|acquired|made|done|performed|from|via|by)\b",
+    re.IGNORECASE,
+)
+
+
+def modality_taken_for_granted(question: str) -> Modality:
+    """The one modality a question about a picture presupposes ("Is there a mass in this CT?").
+
+    ``unknown`` where it names none or two, or asks for it ("Is this an MRI?"): there the answer would decide, and
+    answers are never read.
+    """
+    if _ASKS_FOR_KIND.match(question):
+        return Modality.UNKNOWN
+    named = modalities_in(question)
+    return named[0] if len(named) == 1 else Modality.UNKNOWN

@@ -5,7 +5,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ingest.adapters import imed361m, isic2018, vqa_rad
+from ingest.adapters import (
+    imed361m,
+    isic2018,
+    kvasir_vqa,
+    path_vqa,
+    pmc_vqa,
+    pubmedvision,
+    slake,
+    vqa_med_2019,
+    vqa_rad,
+)
 from ingest.adapters.root import Root
 from ingest.sample import Sample
 
@@ -28,5 +38,11 @@ ADAPTERS: dict[str, Adapter] = {
     "imed361m": Adapter(imed361m.read, imed361m.Options, imed361m.recognise, imed361m.LICENCE),
     "vqa_rad": Adapter(vqa_rad.read, vqa_rad.Options, vqa_rad.recognise, vqa_rad.LICENCE),
     "isic2018": Adapter(isic2018.read, isic2018.Options, isic2018.recognise, isic2018.LICENCE),
+    "pubmedvision": Adapter(pubmedvision.read, pubmedvision.Options, pubmedvision.recognise, pubmedvision.LICENCE),
+    "pmc_vqa": Adapter(pmc_vqa.read, pmc_vqa.Options, pmc_vqa.recognise, pmc_vqa.LICENCE),
+    "path_vqa": Adapter(path_vqa.read, path_vqa.Options, path_vqa.recognise, path_vqa.LICENCE),
+    "slake": Adapter(slake.read, slake.Options, slake.recognise, slake.LICENCE),
+    "vqa_med_2019": Adapter(vqa_med_2019.read, vqa_med_2019.Options, vqa_med_2019.recognise, vqa_med_2019.LICENCE),
+    "kvasir_vqa": Adapter(kvasir_vqa.read, kvasir_vqa.Options, kvasir_vqa.recognise, kvasir_vqa.LICENCE),
 }
 """Adapter by name; the name is also the value of the ``dataset`` column."""

@@ -8,6 +8,7 @@ from typing import Any
 
 from ingest.adapters.rows import read_csv, read_json_array, read_lines, read_parquet
 from ingest.deidentify import PUBLIC_KEY, pseudonym
+from ingest.embedded import container_of
 from ingest.errors import BadInput
 from ingest.namespaces import namespace_of
 from ingest.quarantine import Reason, Rejection
@@ -41,31 +42,48 @@ class Root:
         self._folders: dict[str, bool] = {}  # folder -> lies inside the root
 
     def resolve(self, name: str) -> Path:
-        """The path of ``name``, relative to the root. Raises: ValueError when it leaves the root."""
+        """The path of ``name``, relative to the root; "x.parquet#12" names a picture inside a file.
+
+        Raises: ValueError when it leaves the root.
+        """
         path = os.path.normpath(os.path.join(self.path, name))  # noqa: PTH118  a million names: strings
         folder = os.path.dirname(path)  # noqa: PTH120
         if "\0" in name or not name:
             raise ValueError("expected a file's name, got an empty one or a NUL")
         if folder not in self._folders:
             self._folders[folder] = self._is_inside(folder)
-        if not self._folders[folder] or (os.path.islink(path) and not self._is_inside(path)):  # noqa: PTH114
+        if not self._folders[folder] or self._leads_out(path):
             raise ValueError("expected a path inside the data set's folder, got one outside")
         return Path(path)
+
+    def _leads_out(self, path: str) -> bool:
+        """Whether a path whose folder lies inside is a link out of the root."""
+        if "#" in path and (place := container_of(Path(path))):
+            path = str(place[0])
+        return os.path.islink(path) and not self._is_inside(path)  # noqa: PTH114
 
     def _is_inside(self, path: str) -> bool:
         real = os.path.realpath(path)
         return real == self._inside or real.startswith(self._inside.rstrip(os.sep) + os.sep)
 
+    def inside(self, name: str) -> str:
+        """``name`` itself, if it stays inside. Raises: RowRefused when it leaves the root."""
+        try:
+            self.resolve(name)
+        except ValueError as error:
+            raise RowRefused(Reason.OUTSIDE_ROOT, str(error)) from error
+        return name
+
     def exists(self, name: str) -> bool:
         """Whether ``name`` is a file inside the root."""
         try:
             return self.resolve(name).is_file()
-        except ValueError:
+        except (ValueError, OSError):
             return False
 
     def json(self, name: str) -> Any:
         """A whole JSON file. Raises: BadInput when it is absent, outside or unparsable."""
-        path = self._required(name)
+        path = self.required(name)
         try:
             return json.loads(path.read_text(encoding="utf-8-sig"))
         except (ValueError, RecursionError) as error:
@@ -73,21 +91,22 @@ class Root:
 
     def csv(self, name: str, *, columns: Sequence[str] = ()) -> Iterator[tuple[int, dict[str, str] | None]]:
         """``read_csv`` of a file inside the root."""
-        return read_csv(self._required(name), columns=columns)
+        return read_csv(self.required(name), columns=columns)
 
     def json_rows(self, name: str) -> Iterator[tuple[int, Any]]:
         """``read_json_array`` of a file inside the root: its elements with their numbers from 1."""
-        return read_json_array(self._required(name))
+        return read_json_array(self.required(name))
 
     def parquet(self, name: str, *, columns: Sequence[str]) -> Iterator[tuple[int, dict[str, Any]]]:
         """``read_parquet`` of a file inside the root: its rows with their numbers from 0, only ``columns`` read."""
-        return read_parquet(self._required(name), columns=columns)
+        return read_parquet(self.required(name), columns=columns)
 
     def lines(self, name: str) -> Iterator[tuple[int, str]]:
         """``read_lines`` of a file inside the root."""
-        return read_lines(self._required(name))
+        return read_lines(self.required(name))
 
-    def _required(self, name: str) -> Path:
+    def required(self, name: str) -> Path:
+        """The path of a file that must be there. Raises: BadInput when it is absent or outside."""
         try:
             path = self.resolve(name)
         except ValueError as error:
@@ -104,6 +123,12 @@ class Root:
         """A Sample of this data set; ``fields`` are Sample's own."""
         sample_id = sample_id_of(self.dataset, native_id)
         return Sample(sample_id=sample_id, dataset=self.dataset, native_id=native_id, **fields)
+
+    def refuse(self, native_id: str, refusal: RowRefused, *, source_file: str, source_row: int | None) -> None:
+        """Set a row aside that never became a sample."""
+        self.reject(
+            native_id, source_file=source_file, source_row=source_row, reason=refusal.reason, detail=refusal.detail
+        )
 
     def reject(
         self, native_id: str, *, source_file: str, source_row: int | None, reason: Reason, detail: str,

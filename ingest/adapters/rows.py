@@ -9,6 +9,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
+
 from ingest.errors import BadInput
 
 _CHARACTERS_PER_READ = 1 << 20
@@ -16,7 +19,9 @@ MAX_ROW_CHARACTERS = 1 << 24
 """A JSON element longer than this is taken for a damaged file: memory stays bounded."""
 _DECODER = json.JSONDecoder()
 _NOT_BLANK = re.compile(r"[^ \t\r\n]")
+_BYTES_OF_A_HEADER = 1 << 14
 _PARQUET_ROWS_PER_BATCH = 4096
+_PARQUET_ERRORS = (pa.ArrowException, OSError, ValueError, MemoryError)
 _READ_ERRORS = (UnicodeDecodeError, OSError, EOFError, zlib.error)
 
 
@@ -54,6 +59,16 @@ def _check_header(path: Path, header: Sequence[str], columns: Sequence[str]) -> 
     twice = [name for name in columns if header.count(name) > 1]
     if twice:
         raise BadInput(f"{path}: expected each column once, got {', '.join(twice)} more than once")
+
+
+def csv_has_columns(path: Path, columns: Sequence[str]) -> bool:
+    """Whether ``path`` is a CSV file whose header holds ``columns``; only its first line is read."""
+    try:
+        with path.open("rb") as file:
+            header = file.readline(_BYTES_OF_A_HEADER).decode("utf-8-sig", "replace")
+    except OSError:
+        return False
+    return set(columns) <= {name.strip().strip('"') for name in header.split(",")}
 
 
 def read_lines(path: Path) -> Iterator[tuple[int, str]]:
@@ -155,27 +170,40 @@ def read_parquet(path: Path, *, columns: Sequence[str]) -> Iterator[tuple[int, d
 
     Raises: BadInput when the file is absent, damaged, or lacks one of ``columns``.
     """
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
     number = 0
     try:
         with pq.ParquetFile(path) as file:
-            leaves = file.schema.names
-            paths = {file.schema.column(index).path for index in range(len(leaves))}
-            missing = [name for name in columns if not any(f"{known}.".startswith(f"{name}.") for known in paths)]
+            known = _leaves_of(file)
+            missing = [name for name in columns if not _stands_in(name, known)]
             if missing:
-                raise BadInput(
-                    f"{path}: expected the columns {', '.join(missing)}, got {', '.join(sorted(paths))[:200]}"
-                )
+                got = ", ".join(sorted(known))[:200]
+                raise BadInput(f"{path}: expected the columns {', '.join(missing)}, got {got}")
             for batch in file.iter_batches(batch_size=_PARQUET_ROWS_PER_BATCH, columns=list(columns)):
                 for row in batch.to_pylist():
                     yield number, row
                     number += 1
     except BadInput:
         raise
-    except (pa.ArrowException, OSError, ValueError, MemoryError) as error:
+    except _PARQUET_ERRORS as error:
         raise BadInput(f"{path}, row {number}: expected a whole Parquet file, got {type(error).__name__}") from error
+
+
+def parquet_has_columns(path: Path, columns: Sequence[str]) -> bool:
+    """Whether ``path`` is a Parquet file that holds ``columns``; only its footer is read."""
+    try:
+        with pq.ParquetFile(path) as file:
+            known = _leaves_of(file)
+    except _PARQUET_ERRORS:
+        return False
+    return all(_stands_in(name, known) for name in columns)
+
+
+def _leaves_of(file: pq.ParquetFile) -> set[str]:
+    return {file.schema.column(index).path for index in range(len(file.schema.names))}
+
+
+def _stands_in(name: str, leaves: set[str]) -> bool:
+    return any(f"{leaf}.".startswith(f"{name}.") for leaf in leaves)
 
 
 def _told(error: BaseException) -> str:

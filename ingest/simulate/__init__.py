@@ -9,7 +9,17 @@ from pathlib import Path
 from typing import Any
 
 from ingest.errors import BadInput
-from ingest.simulate import imed361m, isic2018, vqa_rad
+from ingest.simulate import (
+    imed361m,
+    isic2018,
+    kvasir_vqa,
+    path_vqa,
+    pmc_vqa,
+    pubmedvision,
+    slake,
+    vqa_med_2019,
+    vqa_rad,
+)
 from ingest.simulate.isic2018 import METADATA
 from ingest.simulate.planted import Images, Plan, Planted, overall_counts, shares_of
 from ingest.workspace import publishing, write_json
@@ -22,6 +32,12 @@ WRITERS: dict[str, Callable[[Path, int, Plan], Planted]] = {
     "imed361m": imed361m.write,
     "vqa_rad": vqa_rad.write,
     "isic2018": isic2018.write,
+    "pubmedvision": pubmedvision.write,
+    "pmc_vqa": pmc_vqa.write,
+    "path_vqa": path_vqa.write,
+    "slake": slake.write,
+    "vqa_med_2019": vqa_med_2019.write,
+    "kvasir_vqa": kvasir_vqa.write,
 }
 """Writer of a data set's native layout by adapter name; called in this order with ``folder/<name>``."""
 

@@ -3,7 +3,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ingest.anatomy import Anatomy, anatomy_of, anatomy_of_structures
-from ingest.modality import CODES, Modality, modalities_in, modality_of
+from ingest.modality import (
+    CODES,
+    DECOYS,
+    HINTS,
+    NAMED,
+    Modality,
+    modalities_in,
+    modality_of,
+    modality_taken_for_granted,
+)
+from ingest.token_rules import Lexicon, normalise
 
 # Written by hand for this table; none is taken from a data set.
 CAPTIONS = {
@@ -234,6 +244,32 @@ def test_the_table_is_large_and_covers_the_vocabulary():
 def test_upper_and_title_case_do_not_matter_for_full_names():
     assert modality_of("COMPUTED TOMOGRAPHY") is modality_of("Computed Tomography")
     assert modality_of("chest X–RAY") is Modality.X_RAY  # an en dash
+
+
+LEXICONS = (Lexicon(DECOYS + NAMED), Lexicon(DECOYS + HINTS))
+
+
+def all_rules_one_by_one(text, rules):
+    """What the lexicon does, without its index."""
+    found = []
+    for each in rules:
+        found += [(match.start(), each.meaning) for match in each.pattern.finditer(text) if each.meaning is not None]
+        text = each.pattern.sub(lambda match: "\x00" * len(match.group()), text)
+    return list(dict.fromkeys(meaning for _, meaning in sorted(found, key=lambda mention: mention[0])))
+
+
+@given(st.lists(st.sampled_from(sorted({word for text, _ in ROWS for word in text.split()})), max_size=12))
+def test_the_index_passes_over_no_rule_that_matches(words):
+    text = normalise(" ".join(words))
+    for lexicon, rules in zip(LEXICONS, (DECOYS + NAMED, DECOYS + HINTS), strict=True):
+        for variant in (text, text.upper(), text.title()):
+            assert lexicon.meanings_in(variant) == all_rules_one_by_one(variant, rules)
+
+
+def test_a_question_that_asks_for_the_modality_takes_none_for_granted():
+    assert modality_taken_for_granted("Is there a mass in this CT of the chest?") is Modality.COMPUTED_TOMOGRAPHY
+    for question in ("Is this an MRI?", "Was the image taken by ultrasound?", "Is it CT or MRI?", "What is this?"):
+        assert modality_taken_for_granted(question) is Modality.UNKNOWN
 
 
 def test_what_is_named_first_wins_and_the_rest_is_listed():
