@@ -203,13 +203,70 @@ def verify(config: ConfigFile, workspace: WorkspaceOption = None) -> None:
 
 
 @app.command()
-def predict(config: ConfigFile, workspace: WorkspaceOption = None) -> None:
-    """Predict validation and test with the current run."""
-    from flows.runner import run_stages
-    from flows.stages import evaluate_stages
+def predict(
+    config: Annotated[
+        Path | None, typer.Argument(metavar="[CONFIG]", help="The TOML configuration; none with --image and --weights.")
+    ] = None,
+    workspace: WorkspaceOption = None,
+    image: Annotated[Path | None, typer.Option(help="Ask about this one picture instead of the packed splits.")] = None,
+    question: Annotated[str, typer.Option(help="Asked about it; a description where there is none.")] = "",
+    target: Annotated[str, typer.Option(help="The structure to segment, in words.")] = "",
+    point: Annotated[
+        list[str] | None, typer.Option(metavar="X,Y", help="A click on the structure in px; X,Y,0 is one off it.")
+    ] = None,
+    box: Annotated[str, typer.Option(metavar="X0,Y0,X1,Y1", help="A box around the structure in px.")] = "",
+    weights: Annotated[Path | None, typer.Option(help="A folder of ours; default: the current run.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Where results/ and visualization/ go.")] = None,
+) -> None:
+    """Predict validation and test with the current run, or one picture from the shell."""
+    from ingest.errors import BadInput
 
-    settings = _load(config, workspace)
-    run_stages(settings, [stage for stage in evaluate_stages(settings) if stage.name == "predict"])
+    settings = _load(config, workspace) if config else None
+    if image is None:
+        if question or target or point or box or weights or out:
+            raise BadInput("predict: expected --image beside --question, --point, --box, --weights, --out, got none")
+        if settings is None:
+            raise BadInput("predict: expected CONFIG, or --image and --weights, got neither")
+        from flows.runner import run_stages
+        from flows.stages import evaluate_stages
+
+        run_stages(settings, [stage for stage in evaluate_stages(settings) if stage.name == "predict"])
+        return
+    if settings is None and weights is None:
+        raise BadInput("predict: expected CONFIG or --weights beside --image, got neither")
+    from flows.ask import Asked, ask, box_of, point_of, summary_lines, weights_of
+
+    asked = Asked(
+        image=image, question=question, target=target, points=tuple(map(point_of, point or [])),
+        box=box_of(box) if box else None,
+    )  # fmt: skip
+    folder = out or (settings.workspace.root / "asked" if settings else Path())
+    source = weights if settings is None else weights or weights_of(settings.workspace)
+    assert source is not None, "checked above"
+    for line in summary_lines(ask(asked, weights=source, out=folder)):
+        print(line)
+    print(f"results: {folder / 'results' / f'{image.stem}.json'}")
+
+
+@app.command("import-weights")
+def import_weights(
+    source: Annotated[Path, typer.Argument(metavar="SRC", help="Released weights: a file, or a folder with one.")],
+    destination: Annotated[Path, typer.Argument(metavar="DST", help="The new folder of ours.")],
+    config: Annotated[
+        Path | None, typer.Option(help="JSON with vl, seg, cls_num; default: parity.json or config.json beside SRC.")
+    ] = None,
+    language: Annotated[
+        Path | None, typer.Option(help="A Qwen2.5-VL or HuatuoGPT-Vision folder: tokenizer and configuration.")
+    ] = None,
+    head: Annotated[str, typer.Option(help="Which classification head, where its tensors do not tell.")] = "",
+    classes: Annotated[str, typer.Option(help="Names of the classes, comma-separated, in the order of outputs.")] = "",
+) -> None:
+    """Take released weights, under the published names, into a folder of ours. Nothing in them is executed."""
+    from model.import_weights import import_weights as import_into
+
+    names = tuple(name.strip() for name in classes.split(",") if name.strip())
+    network = import_into(source, destination, config_file=config, language=language, head=head, classes=names)
+    print(f"weights: {destination} ({sum(p.numel() for p in network.parameters()):,} parameters)")
 
 
 @app.command()

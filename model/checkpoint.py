@@ -37,6 +37,7 @@ def save_pretrained(
         write_json(staged / CONFIG_NAME, dataclasses.asdict(network.config))
         tensors: dict[str, Tensor] = {name: t.detach().cpu().contiguous() for name, t in network.state_dict().items()}
         save_file(tensors, staged / WEIGHTS_NAME)
+        (staged / WEIGHTS_NAME).chmod(0o644)  # safetensors leaves it to its owner alone
         tokenizer.save_pretrained(staged)
         (staged / CARD_NAME).write_text(model_card(network, origin=origin))
 

@@ -27,6 +27,7 @@ class ModelConfig:
     """The [model] table: which size to build. The folders of released weights are not read yet."""
 
     preset: str = "tiny"
+    head: str = "vlmcrossdualcross"
     weights: str = ""
     language: str = ""
     segmentation: str = ""

@@ -15,12 +15,15 @@ from PIL import Image
 from transformers import PreTrainedTokenizerFast
 from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
 
+from ingest.errors import BadInput
 from ingest.masks import encode_mask
 from ingest.sample import Task
+from model.boxes import box_text
+from model.heads import needs_class_token
 from model.losses import IGNORED
 from model.prompts import BACKGROUND, FOREGROUND, PROMPT_SETS, Prompt
 from model.sizes import NetworkConfig
-from model.tokenizer import IMAGE_PAD, TURN_END, TURN_START, VISION_END, VISION_START
+from model.tokenizer import CLASS_TOKEN, IMAGE_PAD, TURN_END, TURN_START, VISION_END, VISION_START
 from shards.members import shrink_mask
 from shards.record import Record
 
@@ -28,6 +31,7 @@ PIXEL_MEAN = np.array([123.675, 116.28, 103.53], dtype=np.float32)
 PIXEL_STD = np.array([58.395, 57.12, 57.375], dtype=np.float32)
 MAX_PIXELS_PER_SQUARE_SIDE = 3
 MAX_ANSWER_TOKENS = 256
+DEFAULT_REQUEST = "Describe this image."
 LABEL_SEPARATOR = "; "
 """Between the labels of a multi-label truth, as text."""
 
@@ -99,18 +103,25 @@ class Encoder:
         blind = record.without_truth()
         if task is Task.SEGMENTATION:
             return self._targets_for_prediction(record, blind)
-        truth = (
-            LABEL_SEPARATOR.join(record.fields.get("labels") or [])
-            if task is Task.CLASSIFICATION
-            else record.fields["answer"]
-        )
-        return [self._inputs(blind, question=question_of(blind), truth=truth)]
+        if task is Task.DETECTION:
+            return [
+                self.inputs(
+                    blind, question=box_request(target_of(blind, number)), prompt_text=target_of(blind, number),
+                    truth=self.box_answer(record, number),
+                )
+                for number in range(len(record.fields["boxes_xyxy_px"]))
+            ]  # fmt: skip
+        if task is Task.CLASSIFICATION:
+            truth = LABEL_SEPARATOR.join(record.fields.get("labels") or [])
+        else:
+            truth = record.fields["answer"]
+        return [self.inputs(blind, question=question_of(blind), truth=truth)]
 
     def _targets_for_prediction(self, record: Record, blind: Record) -> list[Encoded]:
         natives = record.read_native_masks()
         targets = blind.fields["mask_targets"]
         return [
-            self._inputs(
+            self.inputs(
                 blind,
                 question=segmentation_request(target),
                 prompt_text=target,
@@ -122,13 +133,26 @@ class Encoder:
 
     def train_on_answer(self, record: Record, generator: np.random.Generator) -> Encoded:
         answer = record.fields["answer"]
-        return self._inputs(record, question=question_of(record), answer=answer, truth=answer)
+        return self.inputs(record, question=question_of(record), answer=answer, truth=answer)
+
+    def train_on_box(self, record: Record, generator: np.random.Generator) -> Encoded:
+        """One of the record's structures: where it is, as text."""
+        boxes = record.fields["boxes_xyxy_px"]
+        chosen = int(generator.integers(len(boxes)))
+        answer = self.box_answer(record, chosen)
+        return self.inputs(record, question=box_request(target_of(record, chosen)), answer=answer, truth=answer)
+
+    def box_answer(self, record: Record, number: int) -> str:
+        """A box of the record as text. Boxes are in px of the source, whose size the record holds."""
+        rows, columns = record.images[0].shape[:2]
+        width, height = record.fields.get("width_px") or columns, record.fields.get("height_px") or rows
+        return box_text(tuple(record.fields["boxes_xyxy_px"][number]), width_px=width, height_px=height)
 
     def train_on_class(self, record: Record, generator: np.random.Generator) -> Encoded:
         labels = record.fields.get("labels") or []
         holds_C = np.array([name in labels for name in self.config.classes], dtype=bool)
         truth = LABEL_SEPARATOR.join(labels)
-        return self._inputs(record, question=question_of(record), class_truth_C=holds_C, truth=truth)
+        return self.inputs(record, question=question_of(record), class_truth_C=holds_C, truth=truth)
 
     def train_on_mask(self, record: Record, generator: np.random.Generator) -> Encoded:
         assert record.masks is not None, "a packed segmentation sample has masks"
@@ -139,7 +163,7 @@ class Encoder:
         rows, columns = np.nonzero(mask_SS | is_empty)  # of an empty mask: a click anywhere off it, the whole picture
         pixel = int(generator.integers(len(rows)))
         target = record.fields["mask_targets"][chosen]
-        return self._inputs(
+        return self.inputs(
             record,
             question=segmentation_request(target),
             prompt_text=target,
@@ -150,12 +174,24 @@ class Encoder:
             prompt=PROMPT_SETS[int(generator.integers(len(PROMPT_SETS)))],
         )
 
-    def _inputs(self, record: Record, *, question: str, answer: str | None = None, **more: Any) -> Encoded:
-        """What every task shares: the pictures for both branches and the text."""
+    def inputs(self, record: Record, *, question: str, answer: str | None = None, **more: Any) -> Encoded:
+        """What every task shares: the pictures for both branches and the text.
+
+        Raises: BadInput for more tokens than the language branch has positions.
+        """
         pictures = self.pictures(images=record.images, return_tensors="np")
         merge = self.config.language["vision_config"]["spatial_merge_size"]
         num_tokens = [int(grid.prod()) // merge**2 for grid in pictures["image_grid_thw"]]
-        token_ids, labels = tokenize_turn(self.tokenizer, question, answer=answer, num_image_tokens=num_tokens)
+        marker = CLASS_TOKEN if self._asks_for_class_token(record) else ""
+        token_ids, labels = tokenize_turn(
+            self.tokenizer, question, answer=answer, num_image_tokens=num_tokens, marker=marker
+        )
+        most = self.config.language["text_config"]["max_position_embeddings"]
+        if len(token_ids) > most:
+            raise BadInput(
+                f"sample {record.fields['sample_id']}: expected at most {most} tokens of text and pictures, "
+                f"got {len(token_ids)}"
+            )
         return Encoded(
             sample_id=record.fields["sample_id"],
             person_key=record.fields["person_key"],
@@ -170,18 +206,23 @@ class Encoder:
             **{"prompt_text": question, "class_truth_C": np.zeros(len(self.config.classes), dtype=bool), **more},
         )
 
+    def _asks_for_class_token(self, record: Record) -> bool:
+        is_class = record.fields["task"] == Task.CLASSIFICATION
+        return bool(is_class and self.config.head and needs_class_token(self.config.head))
+
 
 TRAINING_INPUTS: Mapping[Task, Callable[[Encoder, Record, np.random.Generator], Encoded]] = {
     Task.VQA: Encoder.train_on_answer,
     Task.REPORT: Encoder.train_on_answer,
     Task.CLASSIFICATION: Encoder.train_on_class,
     Task.SEGMENTATION: Encoder.train_on_mask,
+    Task.DETECTION: Encoder.train_on_box,
 }
 
 
 def question_of(record: Record) -> str:
     """The record's own question with its options, or a plain request."""
-    question = record.fields.get("question") or "Describe this image."
+    question = record.fields.get("question") or DEFAULT_REQUEST
     options = record.fields.get("options")
     return f"{question} Options: {', '.join(options)}." if options else str(question)
 
@@ -190,17 +231,33 @@ def segmentation_request(target: str) -> str:
     return f"Segment the {target}."
 
 
+def box_request(target: str) -> str:
+    return f"Where is the {target}?"
+
+
+def target_of(record: Record, number: int) -> str:
+    """What a detection record's box number ``number`` is around; "finding" where it has no name."""
+    names = record.fields.get("mask_targets") or record.fields.get("labels") or []
+    return str(names[number]) if number < len(names) else "finding"
+
+
 def tokenize_turn(
-    tokenizer: PreTrainedTokenizerFast, question: str, *, answer: str | None, num_image_tokens: list[int]
+    tokenizer: PreTrainedTokenizerFast,
+    question: str,
+    *,
+    answer: str | None,
+    num_image_tokens: list[int],
+    marker: str = "",
 ) -> tuple[list[int], list[int]]:
     """Token ids of a turn in Qwen's chat format, and labels that are IGNORED outside the answer and its end.
 
-    Special tokens inside a question or an answer are text: only the format's own are tokens.
+    Special tokens inside a question or an answer are text: only the format's own are tokens, and the ``marker`` behind
+    the question.
     """
     pictures = "".join(f"{VISION_START}{IMAGE_PAD * count}{VISION_END}" for count in num_image_tokens)
     opening = tokenizer.encode(f"{TURN_START}user\n{pictures}")
     asked = tokenizer.encode(question, split_special_tokens=True)
-    closing = tokenizer.encode(f"{TURN_END}\n{TURN_START}assistant\n")
+    closing = tokenizer.encode(f"{marker}{TURN_END}\n{TURN_START}assistant\n")
     prompt = [*opening, *asked, *closing]
     if answer is None:
         return prompt, [IGNORED] * len(prompt)

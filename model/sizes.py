@@ -6,6 +6,11 @@ from typing import Any
 
 PATCH_PX = 16
 NUM_MASKS = 4
+HEAD_NAMES: tuple[str, ...] = (
+    "vlmcross", "vlmcrosscombine", "vlmcrossdualcrossplustext", "vlmcrossdualcross", "vlmdualcrossdualcross",
+    "vlmtokendualcrossdualcross1", "vlmtokendualcrossdualcross2", "twovisiondualcross", "twovisiondualcrosstoken",
+)  # fmt: skip
+"""Keys of ``model.heads.HEADS``, which needs torch."""
 PADDINGS: tuple[str, ...] = ("masked", "reference")
 
 
@@ -83,6 +88,7 @@ class NetworkConfig:
     padding: str = "masked"
 
     def __post_init__(self) -> None:
+        expect(self.head in ("", *HEAD_NAMES), "head", f"one of {list(HEAD_NAMES)}", self.head)
         expect(self.padding in PADDINGS, "padding", f"one of {list(PADDINGS)}", self.padding)
 
 

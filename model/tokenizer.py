@@ -20,6 +20,8 @@ QWEN_TOKENS = (
     VIDEO_PAD,
 )
 PROJECT_TOKENS = ("<|seg|>", "<|det|>", "<|prompt|>", "<|point|>", "<|plabel|>", "<|bbox|>")
+CLASS_TOKEN = "<|cls|>"
+"""Read by some classification heads; the published system adds it after the others."""
 
 # Qwen2's split: contractions, words with their leading space, single digits, punctuation, white space.
 SPLIT_PATTERN = (
@@ -49,7 +51,7 @@ def train_tokenizer(texts: Iterable[str], *, vocabulary_size: int) -> PreTrained
         show_progress=False,
     )
     tokenizer.train_from_iterator(sorted(texts), trainer)
-    tokenizer.add_special_tokens([*QWEN_TOKENS, *PROJECT_TOKENS])
+    tokenizer.add_special_tokens([*QWEN_TOKENS, *PROJECT_TOKENS, CLASS_TOKEN])
     wrap: Any = PreTrainedTokenizerFast
     wrapped: PreTrainedTokenizerFast = wrap(
         tokenizer_object=tokenizer, pad_token=PADDING, eos_token=TURN_END, padding_side="left"

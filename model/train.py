@@ -65,7 +65,7 @@ def prepare(
     """Write run.json and the tokenizer; both are the same when a killed run is started again."""
     from model.corpus import read_training_facts
     from model.language_model import language_config
-    from model.tokenizer import train_tokenizer
+    from model.tokenizer import CLASS_TOKEN, train_tokenizer
 
     facts = read_training_facts(workspace)
     tokenizer = train_tokenizer(facts.texts, vocabulary_size=model.sizes.vocabulary_size)
@@ -75,6 +75,8 @@ def prepare(
         segmentation=model.sizes.segmentation,
         language=language_config(model.sizes, tokenizer),
         min_pixels=model.sizes.min_pixels,
+        head=model.head,
+        class_token_id=tokenizer.vocab[CLASS_TOKEN],
         classes=facts.classes,
         class_weights=facts.class_weights,
         prevalence=facts.prevalence,

@@ -86,8 +86,26 @@ def test_prediction_asks_for_every_target_by_text_alone(make_records, setup):
     assert np.array_equal(decode_mask(inputs[1].truth), record.masks[1])
 
 
+def test_a_box_is_learned_as_text(make_records, setup):
+    record = make_records(1)[0]
+    fields = {"task": "detection", "boxes_xyxy_px": [[8.0, 0.0, 16.0, 32.0]], "width_px": 32, "height_px": 32}
+    boxed = dataclasses.replace(record, fields={**record.fields, **fields}, masks=None)
+    encoded = setup.encoder.encode_for_training(boxed, np.random.default_rng(0))
+    learned = [token for token in encoded.labels if token != IGNORED]
+    assert setup.tokenizer.decode(learned) == "[250, 0, 500, 1000]<|im_end|>"
+    (asked,) = setup.encoder.encode_for_prediction(boxed, np.random.default_rng(0))
+    assert asked.truth == "[250, 0, 500, 1000]" and asked.prompt_text == "disc"
+
+
+def test_an_empty_mask_is_clicked_off_the_structure(make_records, setup):
+    record = make_records(1)[0]
+    empty = dataclasses.replace(record, masks=np.zeros_like(record.masks))
+    encoded = setup.encoder.encode_for_training(empty, np.random.default_rng(0))
+    assert encoded.point_label == 0 and not encoded.mask_SS.any()
+
+
 def test_a_task_without_a_part_is_named(make_records, setup):
     record = make_records(1)[0]
-    other = dataclasses.replace(record, fields={**record.fields, "task": "detection"})
-    with pytest.raises(ValueError, match=r"expected a task of .* got detection"):
+    other = dataclasses.replace(record, fields={**record.fields, "task": "unlabelled"})
+    with pytest.raises(ValueError, match=r"expected a task of .* got unlabelled"):
         setup.encoder.encode_for_training(other, np.random.default_rng(0))
