@@ -14,7 +14,7 @@ from ingest.adapters import ADAPTERS
 from ingest.adapters.recognise import Recognised, recognise_under, unrecognised_under
 from ingest.adapters.root import Root
 from ingest.attributes import connect_table
-from ingest.census import CensusConfig, associations, count_levels, count_persons, encode
+from ingest.census import associations, count_levels, count_persons, encode, with_partners
 from ingest.errors import BadInput
 from ingest.sample import to_table
 
@@ -34,12 +34,12 @@ def look_at(root: Path, out: Path) -> Path:
         tables.append(table)
         datasets.append(facts)
     connection = connect_table(pa.concat_tables(tables))
-    attributes = list(LOOKED_AT)
+    coded = encode(connection, with_partners(LOOKED_AT))
     write_bias_page(
         title=f"What is in {root.resolve().name}",
-        counts=count_levels(encode(connection, attributes), attributes),
+        counts=count_levels(coded, LOOKED_AT),
         persons=count_persons(connection),
-        associations=associations(connection, list(CensusConfig().attributes)),
+        associations=associations(coded, [name for name in LOOKED_AT if name != "task"]),
         datasets=datasets,
         out=out,
     )

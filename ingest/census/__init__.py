@@ -47,6 +47,7 @@ from ingest.census.config import CensusConfig, Reference
 from ingest.census.counts import COUNTS_SCHEMA, WHOLE_CORPUS, count_levels, count_persons
 from ingest.census.disclosure import suppress
 from ingest.census.intervals import wilson
+from ingest.census.pairs import with_partners
 from ingest.census.take import take_census
 
 __all__ = [
@@ -64,4 +65,5 @@ __all__ = [
     "suppress",
     "take_census",
     "wilson",
+    "with_partners",
 ]

@@ -1,68 +1,200 @@
-"""What goes together in the corpus: every pair of attributes."""
+"""What goes together in the corpus: every pair of attributes, every sensitive one with every label.
 
-import itertools
+Strength is told on rows, certainty on persons (METHODS section 1). One family of tests, one Benjamini-Hochberg.
+"""
+
+import zlib
+from collections.abc import Sequence
 from typing import Any
 
-import duckdb
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from ingest.attributes import ATTRIBUTES, fetch
+from ingest.census.coded import Coded, Ints, runs
+from ingest.census.intervals import Z_95, Floats
+from ingest.census.odds import NOTHING, Ratio, homogeneity_p, is_explained, is_reversed, mantel_haenszel, odds_ratio
+from ingest.census.pairs import Pair, pairs_to_test
+from ingest.census.permutation import benjamini_hochberg, permutation_p, phi2
 
 ASSOCIATIONS_SCHEMA = pa.schema(
     [
         ("attribute_a", pa.string()),
         ("attribute_b", pa.string()),
-        ("cramers_v", pa.float64()),
+        ("level_b", pa.string()),
         ("num_rows", pa.int64()),
+        ("num_persons", pa.int64()),
+        ("cramers_v", pa.float64()),
+        ("low", pa.float64()),
+        ("high", pa.float64()),
+        ("mutual_information", pa.float64()),
+        ("nmi", pa.float64()),
         ("p_value", pa.float64()),
+        ("q_value", pa.float64()),
+        ("family_size", pa.int64()),
+        ("strongest_a", pa.string()),
+        ("strongest_b", pa.string()),
+        ("odds_ratio", pa.float64()),
+        ("odds_low", pa.float64()),
+        ("odds_high", pa.float64()),
+        ("mh_ratio", pa.float64()),
+        ("mh_low", pa.float64()),
+        ("mh_high", pa.float64()),
+        ("strata", pa.list_(pa.string())),
+        ("homogeneity_p", pa.float64()),
+        ("explained", pa.bool_()),
+        ("reversal", pa.bool_()),
     ]
 )
+MAX_STRATA = 2_000
 
 
-def associations(connection: duckdb.DuckDBPyConnection, attributes: list[str]) -> pa.Table:
-    """Every pair of one-level attributes, rows where both are known; strongest first.
-
-    V is bias-corrected (Bergsma 2013). The p-value is of a chi-square test over persons, not rows:
-    a person's repeated rows are no further evidence.
-    """
-    import scipy.stats  # 0.4 s
-
-    names = [name for name in attributes if not ATTRIBUTES[name].is_list]
+def associations(coded: Coded, attributes: Sequence[str], *, seed: int = 0) -> pa.Table:
+    """ASSOCIATIONS_SCHEMA over the rows where both attributes are known; strongest first."""
     rows: list[dict[str, Any]] = []
-    for a, b in itertools.combinations(names, 2):
-        cells = fetch(
-            connection,
-            f"SELECT {ATTRIBUTES[a].sql} AS a, {ATTRIBUTES[b].sql} AS b, count(*) AS num_rows, "
-            "count(DISTINCT person_key) AS num_persons FROM samples "
-            "WHERE a IS NOT NULL AND b IS NOT NULL GROUP BY a, b",
-        )
-        if len(set(cells["a"].to_pylist())) < 2 or len(set(cells["b"].to_pylist())) < 2:
+    for pair in pairs_to_test(coded, attributes):
+        if not pair.varies:
             continue
-        v, num_rows = cramers_v(_table(cells, "num_rows"))
-        p_value = float(scipy.stats.chi2_contingency(_table(cells, "num_persons")).pvalue)
-        rows.append({"attribute_a": a, "attribute_b": b, "cramers_v": v, "num_rows": num_rows, "p_value": p_value})
+        name = f"{pair.a.name}|{pair.b.name}|{pair.b.label}"
+        generator = np.random.default_rng([seed, zlib.crc32(name.encode())])
+        rows.append(_strength(pair) | {"p_value": permutation_p(pair, generator)} | _adjusted(coded, pair))
+    for row, q in zip(rows, benjamini_hochberg(np.array([row["p_value"] for row in rows])), strict=True):
+        row |= {"q_value": float(q), "family_size": len(rows)}
     rows.sort(key=lambda row: -row["cramers_v"])
     return pa.Table.from_pylist(rows, schema=ASSOCIATIONS_SCHEMA)
 
 
-def _table(cells: pa.Table, column: str) -> NDArray[np.float64]:
-    """The contingency table of columns a and b."""
-    a, a_codes = np.unique(cells["a"].to_pylist(), return_inverse=True)
-    b, b_codes = np.unique(cells["b"].to_pylist(), return_inverse=True)
-    table = np.zeros((len(a), len(b)))
-    table[a_codes, b_codes] = cells[column].to_numpy()
-    return table
+def cramers_v(table: NDArray[np.float64], num_effective: float | None = None) -> tuple[float, int]:
+    """Bias-corrected Cramer's V of a contingency table, in [0, 1], and its n (Bergsma 2013).
+
+    Args: num_effective: the n of the correction where rows cluster (effective_rows_of); default: the table's own.
+    """
+    table = table[table.sum(1) > 0][:, table.sum(0) > 0]
+    return _corrected_v(float(phi2(table)), table.shape, num_effective or float(table.sum())), int(table.sum())
 
 
-def cramers_v(table: NDArray[np.float64]) -> tuple[float, int]:
-    """Bias-corrected Cramer's V of a contingency table, in [0, 1], and its n (Bergsma 2013)."""
+def _corrected_v(phi2_seen: float, shape: tuple[int, ...], n: float) -> float:
+    r, c = shape
+    if n <= 1 or min(r, c) < 2:
+        return 0.0
+    corrected = max(0.0, phi2_seen - (r - 1) * (c - 1) / (n - 1))
+    smaller = min(r - (r - 1) ** 2 / (n - 1), c - (c - 1) ** 2 / (n - 1)) - 1
+    return min(1.0, (corrected / smaller) ** 0.5) if smaller > 0 else 0.0
+
+
+def _strength(pair: Pair) -> dict[str, Any]:
+    table = pair.table()
+    n = effective_rows_of(pair, table)
+    v, num_rows = cramers_v(table, n)
+    low, high = _v_interval(pair, table, n)
+    information, normalised = mutual_information(table)
+    return {
+        "attribute_a": pair.a.name, "attribute_b": pair.b.name, "level_b": pair.b.label,
+        "num_rows": num_rows, "num_persons": len(pair.person_sizes), "cramers_v": v,
+        "low": min(low, v), "high": max(high, v), "mutual_information": information, "nmi": normalised,
+    }  # fmt: skip
+
+
+def effective_rows_of(pair: Pair, table: Floats) -> float:
+    """Rows over the design effect that phi2 has under independence (first-order correction of Rao and Scott 1981).
+
+    n E[phi2] is the sum over persons and cells of (rows - expected rows)^2 / expected rows; the effect is that sum over
+    the same one with every row a person of its own.
+    """
     n = table.sum()
-    expected = table.sum(1, keepdims=True) * table.sum(0, keepdims=True) / n
-    phi2 = float(((table - expected) ** 2 / expected).sum() / n)
-    r, c = table.shape
-    phi2_corrected = max(0.0, phi2 - (r - 1) * (c - 1) / (n - 1))
-    r_corrected, c_corrected = r - (r - 1) ** 2 / (n - 1), c - (c - 1) ** 2 / (n - 1)
-    smaller = min(r_corrected, c_corrected) - 1
-    return (min(1.0, (phi2_corrected / smaller) ** 0.5) if smaller > 0 else 0.0), int(n)
+    p, q = table.sum(1) / n, table.sum(0) / n
+    num_a, num_b = table.shape
+    cell, _, both = runs(pair.a_M * num_b + pair.b_M, pair.person_M, num_a * num_b)
+    a, _, in_a = runs(pair.a_M, pair.person_M, num_a)
+    b, _, in_b = runs(pair.b_M, pair.person_M, num_b)
+    spread = (both**2 / (p[cell // num_b] * q[cell % num_b])).sum() - (in_a**2 / p[a]).sum() - (in_b**2 / q[b]).sum()
+    together = float(spread + (pair.person_sizes.astype(float) ** 2).sum())
+    with np.errstate(divide="ignore"):
+        alone = float(np.nansum(table * np.outer(1 / p - 1, 1 / q - 1)))
+    return float(n / max(1.0, together / alone)) if alone > 0 else float(n)
+
+
+def _v_interval(pair: Pair, table: Floats, n: float) -> tuple[float, float]:
+    """95 %: phi2 linearised person by person, with its variance 2 df / n^2 under independence added.
+
+    The linear part alone vanishes at independence and would promise certainty there.
+    """
+    rows, columns = table.sum(1, keepdims=True), table.sum(0, keepdims=True)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        share = np.where(table > 0, table / (rows * columns), 0.0)
+        gradient = (
+            2 * share
+            - np.nan_to_num((share * table).sum(1, keepdims=True) / rows)
+            - np.nan_to_num((share * table).sum(0, keepdims=True) / columns)
+        )
+    influence_P = np.bincount(pair.person_M, weights=gradient[pair.a_M, pair.b_M])
+    shape = (int((rows > 0).sum()), int((columns > 0).sum()))
+    variance = float((influence_P**2).sum()) + 2 * (shape[0] - 1) * (shape[1] - 1) / n**2
+    seen, half = float(phi2(table)), Z_95 * variance**0.5
+    return _corrected_v(seen - half, shape, n), _corrected_v(seen + half, shape, n)
+
+
+def mutual_information(table: Floats) -> tuple[float, float]:
+    """MI in nats, and over sqrt(H_A H_B); (0, 0) where either never varies."""
+    p = table / table.sum()
+    rows, columns = p.sum(1), p.sum(0)
+    expected = np.outer(rows, columns)
+    held = p > 0
+    information = max(0.0, float((p[held] * np.log(p[held] / expected[held])).sum()))
+    scale = (_entropy(rows) * _entropy(columns)) ** 0.5
+    return information, min(1.0, information / scale) if scale > 0 else 0.0
+
+
+def _entropy(shares: Floats) -> float:
+    held = shares[shares > 0]
+    return float(-(held * np.log(held)).sum())
+
+
+def _adjusted(coded: Coded, pair: Pair) -> dict[str, Any]:
+    """The cell that departs most from independence, its odds ratio, and the same within strata."""
+    weights = pair.row_weights
+    first, second = _strongest(pair.table(weights))
+    names, strata_M = _strata(coded, pair)
+    cell_M = 2 * (pair.a_M != first) + (pair.b_M != second)
+    tables = np.bincount(strata_M * 4 + cell_M, weights=weights, minlength=4).reshape(-1, 2, 2).astype(float)
+    marginal = odds_ratio(tables.sum(0))
+    adjusted = mantel_haenszel(tables) if names else NOTHING
+    return {
+        "strongest_a": pair.a.levels[first], "strongest_b": pair.b.label or pair.b.levels[second],
+        **_ratio_columns(("odds_ratio", "odds_low", "odds_high"), marginal),
+        **_ratio_columns(("mh_ratio", "mh_low", "mh_high"), adjusted),
+        "strata": names, "homogeneity_p": homogeneity_p(tables, adjusted.estimate) if names else None,
+        "explained": is_explained(marginal, adjusted), "reversal": is_reversed(marginal, adjusted),
+    }  # fmt: skip
+
+
+def _ratio_columns(names: tuple[str, str, str], ratio: Ratio) -> dict[str, float | None]:
+    values = (ratio.estimate, ratio.low, ratio.high)
+    return {name: value if np.isfinite(value) else None for name, value in zip(names, values, strict=True)}
+
+
+def _strongest(table: Floats) -> tuple[int, int]:
+    """Of the cells with more than independence gives, the one with the largest adjusted residual; of a label, "yes"."""
+    n = table.sum()
+    rows, columns = table.sum(1, keepdims=True) / n, table.sum(0, keepdims=True) / n
+    spread = rows * (1 - rows) * columns * (1 - columns) * n
+    residual = np.where(spread > 0, (table - n * rows * columns) / np.sqrt(np.maximum(spread, 1e-300)), -np.inf)
+    first, second = np.unravel_index(int(residual.argmax()), residual.shape)
+    return int(first), int(second)
+
+
+def _strata(coded: Coded, pair: Pair) -> tuple[list[str], Ints]:
+    """Site x device, or modality where no device is known (METHODS section 1), without the pair's own columns."""
+    device = "manufacturer" if "manufacturer" in coded.occurrences else "modality"
+    names = [
+        name for name in ("dataset", device)
+        if name in coded.occurrences and name not in (pair.a.name, pair.b.name)
+        and len(coded.occurrences[name].levels) > 1
+    ]  # fmt: skip
+    number = int(np.prod([len(coded.occurrences[name].levels) for name in names]))
+    codes = np.zeros(pair.num_rows, np.int64)
+    if number > MAX_STRATA:
+        return [], codes
+    for name in names:
+        codes = codes * len(coded.occurrences[name].levels) + coded.single(name)[pair.rows]
+    return names, codes

@@ -11,19 +11,20 @@ from ingest.census.config import CensusConfig
 from ingest.census.counts import count_levels, count_persons
 from ingest.census.disclosure import suppress
 from ingest.census.diversity import summarise
+from ingest.census.pairs import with_partners
 from ingest.workspace import Workspace, publishing
 
 
 def take_census(workspace: Workspace, config: CensusConfig, *, identifiable: set[str]) -> dict[str, Any]:
     """Count the samples table and publish ``census/``."""
     connection = connect_samples(workspace.samples)
-    coded = encode(connection, config.attributes)
+    coded = encode(connection, with_partners(config.attributes))
     counts = count_levels(coded, config.attributes, num_resamples=config.num_resamples)
     counts = suppress(counts, below=config.suppress_below, identifiable=identifiable)
     tables = {
         "counts": counts,
         "summaries": summarise(counts),
-        "associations": associations(connection, list(config.attributes)),
+        "associations": associations(coded, config.attributes),
         "persons": count_persons(connection),
     }
     with publishing(workspace.census) as folder:

@@ -1,19 +1,13 @@
-import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from ingest.attributes import connect_table
 from ingest.census import (
     CensusConfig,
-    associations,
     count_levels,
     count_persons,
-    cramers_v,
     encode,
     suppress,
-    wilson,
 )
 from ingest.sample import Sample, to_table
 
@@ -73,23 +67,6 @@ def test_small_cells_of_identifiable_data_are_hidden_with_a_second_one():
     assert shown[("__all__", "female")] is None
     assert shown[("a", "male")] == 40 and shown[("b", "female")] == 1
     assert suppress(counts, below=11, identifiable=set()).equals(counts)
-
-
-def test_cramers_v_of_a_perfect_and_of_no_association():
-    assert cramers_v(np.array([[500.0, 0.0], [0.0, 500.0]]))[0] == pytest.approx(1, abs=1e-3)
-    assert cramers_v(np.array([[250.0, 250.0], [250.0, 250.0]])) == (0.0, 1000)
-
-
-def test_associations_need_both_levels_known():
-    rows = [("a", f"p{n}", "female" if n % 2 else "male", None) for n in range(60)]
-    rows += [("b", f"q{n}", None, None) for n in range(60)]
-    assert associations(corpus(rows), ["sex", "dataset"]).num_rows == 0
-
-
-@given(st.floats(0, 1), st.integers(1, 10_000))
-def test_wilson_holds_the_share_and_stays_in_range(share, num_persons):
-    low, high = wilson(share, num_persons)
-    assert 0 <= low <= share + 1e-12 and share - 1e-12 <= high <= 1
 
 
 def test_the_demo_census_equals_what_was_planted(refreshed, simulated):
