@@ -9,6 +9,7 @@ packing anew and packing on give the same shards, and a sample that comes or goe
 import itertools
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import duckdb
 import numpy as np
@@ -18,12 +19,16 @@ from numpy.typing import NDArray
 from ingest.errors import BadInput
 from ingest.sample import COLUMNS, ImageStatus, Task
 
-PREFIX_DIGITS = 16
-"""Hex digits of a sample id that decide: 64 bits."""
+NUM_BITS = 64
+"""The leading bits of a sample id that decide: 16 hex digits."""
+_BITS_SQL = "CASE WHEN regexp_matches(sample_id, '^[0-9a-f]{16}') THEN CAST('0x' || left(sample_id, 16) AS UBIGINT) END"
 ROWS_PER_BATCH = 2048  # DuckDB's vectors hold as many
 PACKABLE_SQL = f"image_status = '{ImageStatus.PRESENT}' AND task <> '{Task.UNLABELLED}'"
 """What enters shards, and so what can be drawn in training."""
 _ORDER_SQL = "ORDER BY task, split, sample_id"
+
+
+SORT_MEMORY = "2GB"
 
 
 @dataclass(frozen=True)
@@ -33,18 +38,6 @@ class PlannedShard:
     path: str
     dataset: str
     num_samples: int
-
-
-def leading_bits(sample_ids: list[str]) -> NDArray[np.uint64]:
-    """The first 64 bits of each id. Raises: BadInput for ids that are not hexadecimal digests."""
-    digits = "".join([sample_id[:PREFIX_DIGITS] for sample_id in sample_ids])
-    try:
-        content = bytes.fromhex(digits)
-    except ValueError:
-        content = b""
-    if len(content) * 2 != PREFIX_DIGITS * len(sample_ids):
-        raise BadInput(f"samples: expected sample ids of at least {PREFIX_DIGITS} hex digits, got other ids")
-    return np.frombuffer(content, dtype=">u8").astype(np.uint64)
 
 
 def shard_sizes(bits: NDArray[np.uint64], most: int) -> Iterator[int]:
@@ -63,7 +56,13 @@ def shard_sizes(bits: NDArray[np.uint64], most: int) -> Iterator[int]:
         yield from leaves(start, cut, low, depth - 1)
         yield from leaves(cut, stop, middle, depth - 1)
 
-    return leaves(0, len(bits), 0, 4 * PREFIX_DIGITS)
+    return leaves(0, len(bits), 0, NUM_BITS)
+
+
+def limit_memory(connection: duckdb.DuckDBPyConnection, *, spill: Path) -> None:
+    """Have sorts of millions of rows take at most SORT_MEMORY, and go on in the folder ``spill`` beyond that."""
+    folder = str(spill).replace("'", "''")
+    connection.execute(f"SET memory_limit = '{SORT_MEMORY}'; SET temp_directory = '{folder}'")
 
 
 def plan_shards(connection: duckdb.DuckDBPyConnection, most: int) -> list[PlannedShard]:
@@ -71,15 +70,18 @@ def plan_shards(connection: duckdb.DuckDBPyConnection, most: int) -> list[Planne
     datasets = connection.execute(f"SELECT DISTINCT dataset FROM samples WHERE {PACKABLE_SQL} ORDER BY 1").fetchall()
     planned: list[PlannedShard] = []
     for (dataset,) in datasets:
-        query = f"SELECT task, split, sample_id FROM samples WHERE dataset = ? AND {PACKABLE_SQL} {_ORDER_SQL}"
-        table = connection.sql(query, params=[dataset]).to_arrow_table()
-        groups = table.select(["task", "split"]).group_by(["task", "split"]).aggregate([([], "count_all")]).to_pylist()
-        bits = leading_bits(table["sample_id"].to_pylist())
+        of_dataset = f"FROM samples WHERE dataset = ? AND {PACKABLE_SQL}"
+        groups = connection.execute(f"SELECT task, split, count(*) {of_dataset} GROUP BY ALL ORDER BY ALL", [dataset])
+        counts = groups.fetchall()
+        ordered = connection.sql(f"SELECT {_BITS_SQL} AS bits {of_dataset} {_ORDER_SQL}", params=[dataset])
+        column = ordered.to_arrow_table()["bits"]
+        if column.null_count:
+            raise BadInput(f"samples: expected ids that are hex digests, got {column.null_count} others in {dataset}")
+        bits = column.to_numpy()
         start = 0
-        for group in sorted(groups, key=lambda group: (group["task"], group["split"])):
-            members = bits[start : start + group["count_all"]]
-            start += group["count_all"]
-            prefix = f"{dataset}/{group['task']}-{group['split']}"
+        for task, split, count in counts:
+            members, start = bits[start : start + count], start + count
+            prefix = f"{dataset}/{task}-{split}"
             sizes = enumerate(shard_sizes(members, most))
             planned += [PlannedShard(f"{prefix}-{number:06d}.tar", dataset, size) for number, size in sizes]
     return planned

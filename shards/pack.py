@@ -23,7 +23,7 @@ import pyarrow.parquet as pq
 from ingest.attributes import connect_samples
 from ingest.errors import BadInput, BiasCareError
 from ingest.workspace import Workspace, locked_file, put_in_place, write_json
-from shards.assignment import PlannedShard, plan_shards, rows_of_shards
+from shards.assignment import PlannedShard, limit_memory, plan_shards, rows_of_shards
 from shards.earlier import EarlierPack
 from shards.manifest import INDEX_SCHEMA, PackedShard, manifest_of, read_manifest, sha256_of
 from shards.mirror import mirror
@@ -35,7 +35,6 @@ from shards.space import require_space
 ROWS_PER_PROCESS = 2_000
 """Below this many samples per process, starting one costs more than it saves."""
 ROWS_PER_INDEX_GROUP = 65_536
-
 Progress = Callable[[int, int], None]
 """Told (samples done, samples in all)."""
 
@@ -155,6 +154,7 @@ def _jobs(
     connection: duckdb.DuckDBPyConnection,
 ) -> Iterator[ShardJob]:
     """One job per shard, made when a process is about to be free for it."""
+    limit_memory(connection, spill=partial.folder / "sort")
     published = _published(workspace, config)
     held = [*partial.folder.glob("rows/**/*.parquet"), *(earlier.index for earlier in published)]
     require_space(connection, roots, config, folder=workspace.root, held=held)

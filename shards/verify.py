@@ -1,6 +1,7 @@
 """Re-read every shard against manifest, index, digests and the samples table, and say what differs where."""
 
 import itertools
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from ingest.attributes import connect_samples
 from ingest.errors import BadInput, BiasCareError
 from ingest.sample import COLUMNS
 from ingest.workspace import Workspace
-from shards.assignment import PACKABLE_SQL, tables_of
+from shards.assignment import PACKABLE_SQL, limit_memory, tables_of
 from shards.manifest import INDEX_SCHEMA, read_manifest, sha256_of
 from shards.parallel import num_cores, run_jobs
 from shards.shard_check import ShardCheck, check_shard
@@ -36,11 +37,13 @@ def verify(workspace: Workspace, *, progress: Progress | None = None) -> list[st
     except BiasCareError as error:
         return [str(error)]
     connection = connect_samples(workspace.samples)
-    return [
-        *_strays(workspace, manifest),
-        *_index(workspace, manifest, connection),
-        *_shards(workspace, manifest, connection, progress),
-    ]
+    with tempfile.TemporaryDirectory(prefix=".verify.", dir=workspace.root) as spill:
+        limit_memory(connection, spill=Path(spill))
+        return [
+            *_strays(workspace, manifest),
+            *_index(workspace, manifest, connection),
+            *_shards(workspace, manifest, connection, progress),
+        ]
 
 
 def _strays(workspace: Workspace, manifest: dict[str, Any]) -> Iterator[str]:

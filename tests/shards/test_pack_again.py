@@ -95,7 +95,7 @@ def test_packing_on_gives_the_bytes_of_packing_anew(corpus, tmp_path, change):
 
 def test_the_bytes_do_not_depend_on_the_number_of_processes(corpus, tmp_path):
     alone = corpus.pack_again(num_processes=1)
-    together = corpus.pack_anew(tmp_path / "anew", num_processes=3)
+    together = corpus.pack_anew(tmp_path / "anew", num_processes=2)
     assert together["corpus"] == alone["corpus"]
 
 

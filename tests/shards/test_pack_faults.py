@@ -17,9 +17,9 @@ import numpy as np
 import pytest
 
 from ingest.errors import BiasCareError
-from ingest.workspace import Workspace
+from ingest.workspace import Workspace, write_json
 from shards.pack import pack
-from shards.recipe import ShardsConfig
+from shards.recipe import ShardsConfig, recipe_of
 from shards.verify import verify
 
 CHILD = """
@@ -28,7 +28,7 @@ import sys
 from pathlib import Path
 
 from ingest.errors import BiasCareError
-from ingest.workspace import Workspace
+from ingest.workspace import Workspace, write_json
 from shards.pack import pack
 from shards.recipe import ShardsConfig
 
@@ -96,11 +96,16 @@ def wanted(refreshed, tmp_path_factory):
 
 
 def kill_at_random(refreshed, wanted, tmp_path, num_kills, seed):
-    """Kill a pack ``num_kills`` times, over nothing or over an older pack in turn; what was seen, counted."""
+    """Kill a pack ``num_kills`` times, over nothing or over an older pack in turn; what was seen, counted.
+
+    Packs that finished before their moment came are looked at too, but are no kills.
+    """
     digest, seconds = wanted
     rng = np.random.default_rng(seed)
     seen = Counter()
-    for number in range(num_kills):
+    number = 0
+    while seen["killed while packing"] < num_kills:
+        number += 1
         packer = Packer(refreshed, tmp_path / str(number))
         older = packer.pack(OTHER_RECIPE)["corpus"] if number % 2 == 0 else None
         child = packer.child(num_processes=1 + number // 2 % 2)
@@ -123,26 +128,40 @@ def kill_at_random(refreshed, wanted, tmp_path, num_kills, seed):
 
 
 def test_a_killed_pack_publishes_nothing_wrong_and_is_finished_by_a_rerun(refreshed, wanted, tmp_path):
-    assert kill_at_random(refreshed, wanted, tmp_path, num_kills=1, seed=5)["reruns complete"] == 1
+    assert kill_at_random(refreshed, wanted, tmp_path, num_kills=1, seed=5)["reruns complete"] >= 1
 
 
 @pytest.mark.soak
 def test_twenty_kills(refreshed, wanted, tmp_path, capsys):
     seen = kill_at_random(refreshed, wanted, tmp_path, num_kills=20, seed=6)
     tell(capsys, "kill -9 at 20 random moments", seen)
-    assert seen["killed while packing"] >= 10 and seen["reruns complete"] == 20
+    assert seen["reruns complete"] >= seen["killed while packing"] == 20
+
+
+def test_a_pack_killed_between_publishing_and_cleaning_up_is_cleaned_up(refreshed, wanted, tmp_path):
+    packer = Packer(refreshed, tmp_path / "work")
+    packer.pack(OTHER_RECIPE)
+    partial = packer.workspace.root / ".shards.partial"
+    shutil.copytree(packer.workspace.shards, partial / "shards")
+    packer.pack()  # takes the copy for what an interrupted pack by another recipe left
+    assert packer.corpus == wanted[0] and packer.leftovers() == []
+    shutil.copytree(packer.workspace.shards, partial / "shards")
+    write_json(partial / "recipe.json", recipe_of(CONFIG))
+    assert packer.pack()["num_samples_encoded"] == 0
+    assert packer.corpus == wanted[0] and packer.leftovers() == []
 
 
 def flip_bytes(packer, num_flips, seed):
-    """Flip one bit in each of ``num_flips`` random places of all published files, one at a time; counts."""
+    """Flip one bit in ``num_flips`` random places, one at a time: of ten one in the index, one in the manifest."""
     rng = np.random.default_rng(seed)
-    files = sorted(path for path in packer.workspace.shards.rglob("*") if path.is_file())
-    sizes = np.array([path.stat().st_size for path in files])
+    tars = sorted(packer.workspace.shards.rglob("*.tar"))
+    sizes = np.array([path.stat().st_size for path in tars])
+    others = {0: packer.workspace.index, 1: packer.workspace.manifest}
     seen = Counter()
     for number in range(num_flips):
-        chosen = (number % 3 and int(rng.choice(len(files), p=sizes / sizes.sum()))) or int(rng.integers(len(files)))
-        path, place = files[chosen], int(rng.integers(sizes[chosen]))
+        path = others.get(number % 10) or tars[int(rng.choice(len(tars), p=sizes / sizes.sum()))]
         whole = path.read_bytes()
+        place = int(rng.integers(len(whole)))
         flipped = bytearray(whole)
         flipped[place] ^= 1 << int(rng.integers(8))
         path.write_bytes(flipped)
@@ -160,7 +179,7 @@ def flip_bytes(packer, num_flips, seed):
 def test_a_flipped_byte_is_told_with_the_file_it_is_in(refreshed, tmp_path):
     packer = Packer(refreshed, tmp_path / "work")
     packer.pack()
-    assert flip_bytes(packer, num_flips=9, seed=1)["told with the file's name"] == 9
+    assert flip_bytes(packer, num_flips=5, seed=1)["told with the file's name"] == 5
 
 
 @pytest.mark.soak
