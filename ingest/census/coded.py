@@ -65,6 +65,11 @@ class Coded:
     def num_persons(self) -> int:
         return len(self.size_P)
 
+    @property
+    def persons_by_dataset(self) -> dict[str, int]:
+        counted = np.bincount(self.dataset_P, minlength=len(self.datasets))
+        return dict(zip(self.datasets, counted.tolist(), strict=True))
+
     def single(self, attribute: str) -> NDArray[np.integer]:
         """[N] the one level of every row. Not for list attributes."""
         return self.occurrences[attribute].codes

@@ -1,39 +1,189 @@
-"""Small cells of identifiable data, and enough others that they cannot be computed back."""
+"""Disclosure control of ``identifiable`` data sets: small cells are hidden, and enough others beside them.
 
-import itertools
-from typing import Any
+Primary: cells of 1 to k - 1 persons. Secondary (METHODS section 1): while an open line (a total and its parts) has one
+hidden cell, or hidden cells of fewer than k persons together, its smallest open cell is hidden too, one without persons
+last. Greedy, so a safeguard and no proof: a linear program then asks how far every hidden cell could range given all
+that is shown, and what ranges over fewer than k persons has its line hidden further, or the census is refused.
+"""
 
+from collections.abc import Iterable, Mapping
+from typing import Any, TypeVar
+
+import numpy as np
 import pyarrow as pa
+import scipy.optimize
+import scipy.sparse
+from numpy.typing import NDArray
 
+from ingest.attributes import ATTRIBUTES
 from ingest.census.counts import WHOLE_CORPUS
+from ingest.errors import GateRefused
 
+Persons = NDArray[np.int64]
+Mask = NDArray[np.bool_]
+Table = TypeVar("Table", Persons, Mask)
 _COUNTED = ("num_rows", "num_images", "num_studies", "num_persons", "share", "low", "high")
+ROUNDED_TO = 5
+"""Totals of a data set with hidden cells are rounded to this."""
 
 
-def suppress(counts: pa.Table, *, below: int, identifiable: set[str]) -> pa.Table:
-    """Hide small cells of identifiable datasets, and enough others that they cannot be computed back.
+def is_small(num_persons: Any, below: int) -> Any:
+    """1 to ``below - 1`` persons."""
+    return (num_persons >= 1) & (num_persons < below)
 
-    A cell of 1 to ``below - 1`` persons of such a dataset is hidden, then the smallest open cell of its
-    attribute wherever exactly one was hidden, and the same levels of the whole corpus.
+
+def close(persons: Persons, hidden: Mask, *, rows_open: Mask, columns_open: Mask, below: int) -> Mask:
+    """``hidden`` with the cells that must be hidden beside it, checked by linear programs.
+
+    Args: persons, hidden: [r, c]. rows_open: [r], columns_open: [c] whether the total of a line is shown.
+    Raises: GateRefused where a hidden cell stays within reach of its totals.
+    """
+    hidden = hidden.copy()
+    open_lines = [*((0, row) for row in np.flatnonzero(rows_open)), *((1, one) for one in np.flatnonzero(columns_open))]
+    lines = {(axis, int(at)): (_line(persons, axis, int(at)), _line(hidden, axis, int(at))) for axis, at in open_lines}
+    while True:
+        while sum(_close_line(values, mask, below) for values, mask in lines.values()):
+            pass
+        exposed = _exposed(persons, hidden, rows_open, columns_open, below)
+        if not exposed:
+            return hidden
+        around = [(axis, at) for axis, at in enumerate(exposed[0]) if (axis, at) in lines]
+        if not sum(_hide_one(*lines[line]) for line in around):
+            raise GateRefused(f"census: expected hidden cells to range over {below} persons, got one within reach")
+
+
+def _line(table: Table, axis: int, at: int) -> Table:
+    """A row (axis 0) or a column, as a view: hiding in it hides in the table."""
+    return table[at, :] if axis == 0 else table[:, at]
+
+
+def _close_line(persons: Persons, hidden: Mask, below: int) -> bool:
+    """Hide the smallest open cell of a line (views) where one hidden cell, or too few persons, would show."""
+    if not hidden.any() or (hidden.sum() > 1 and persons[hidden].sum() >= below):
+        return False
+    return _hide_one(persons, hidden)
+
+
+def _hide_one(persons: Persons, hidden: Mask) -> bool:
+    """Hide the smallest open cell with persons, else one without; whether there was any."""
+    open_cells = np.flatnonzero(~hidden)
+    if not len(open_cells):
+        return False
+    order = np.lexsort((persons[open_cells], persons[open_cells] == 0))
+    hidden[open_cells[order[0]]] = True
+    return True
+
+
+def _exposed(persons: Persons, hidden: Mask, rows_open: Mask, columns_open: Mask, below: int) -> list[tuple[int, int]]:
+    """Hidden cells whose range given the open totals is narrower than ``below``."""
+    found = []
+    for cells in _components(hidden, rows_open, columns_open):
+        low, high = _ranges(persons, cells, rows_open, columns_open, below)
+        found += [(int(row), int(column)) for row, column in cells[high - low < below]]
+    return found
+
+
+def _components(hidden: Mask, rows_open: Mask, columns_open: Mask) -> Iterable[NDArray[np.int64]]:
+    """Hidden cells [m, 2] that share open lines, directly or through others: one linear program each."""
+    cells = np.argwhere(hidden)
+    num_rows, num_columns = hidden.shape
+    # A graph of cells and open lines; a closed line is a node of the cell's own.
+    nodes = np.arange(len(cells))
+    size = len(cells) + num_rows + num_columns
+    edges = [(nodes[keep], len(cells) + offset + cells[keep, axis])
+             for axis, offset, open_ in ((0, 0, rows_open), (1, num_rows, columns_open))
+             for keep in (open_[cells[:, axis]],)]  # fmt: skip
+    start, end = (np.concatenate([edge[side] for edge in edges]) for side in (0, 1))
+    graph = scipy.sparse.coo_array((np.ones(len(start)), (start, end)), shape=(size, size))
+    _, component = scipy.sparse.csgraph.connected_components(graph, directed=False)
+    for label in np.unique(component[: len(cells)]):
+        yield cells[component[: len(cells)] == label]
+
+
+def _ranges(
+    persons: Persons, cells: NDArray[np.int64], rows_open: Mask, columns_open: Mask, below: int
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Lowest and highest persons of every cell [m] that the open totals allow; inf without any total."""
+    values = persons[cells[:, 0], cells[:, 1]].astype(float)
+    equations = [cells[:, axis] == line
+                 for axis, open_ in ((0, rows_open), (1, columns_open))
+                 for line in np.unique(cells[:, axis]) if open_[line]]  # fmt: skip
+    if not equations:
+        return np.zeros(len(cells)), np.full(len(cells), np.inf)
+    if len(equations) == 1:  # one total: each cell can be nothing, or all of what is hidden
+        alone = len(cells) == 1
+        return (values, values) if alone else (np.zeros(len(cells)), np.full(len(cells), values.sum()))
+    matrix = np.array(equations, dtype=float)
+    low, high = np.zeros(len(cells)), np.zeros(len(cells))
+    for place in range(len(cells)):
+        goal = np.zeros(len(cells))
+        goal[place] = 1.0
+        low[place] = _extreme(goal, matrix, matrix @ values)
+        high[place] = np.inf if low[place] == np.inf else -_extreme(-goal, matrix, matrix @ values)
+    return low, high
+
+
+def _extreme(goal: NDArray[np.float64], matrix: NDArray[np.float64], totals: NDArray[np.float64]) -> float:
+    solved = scipy.optimize.linprog(goal, A_eq=matrix, b_eq=totals, bounds=(0, None), method="highs")
+    return float(solved.fun) if solved.status == 0 else -np.inf
+
+
+def suppress(counts: pa.Table, *, below: int, identifiable: set[str], num_persons: Mapping[str, int]) -> pa.Table:
+    """COUNTS_SCHEMA with the small cells of identifiable data sets hidden, and all that would give them away.
+
+    The level of the whole corpus is hidden wherever a data set's is. A data set of fewer than ``below`` persons is
+    hidden whole, and with it the whole corpus of every attribute: else the rest would be subtracted from it.
+
+    Args: num_persons: of every data set.
     """
     rows = counts.to_pylist()
-    hidden: set[tuple[str, str]] = set()
-    for (_, _), members in _grouped(rows, identifiable):
-        small = [row for row in members if 1 <= row["num_persons"] < below]
-        open_cells = sorted((row for row in members if row not in small), key=lambda row: row["num_persons"])
-        if len(small) == 1:
-            small += open_cells[:1]
-        hidden |= {(row["attribute"], row["level"]) for row in small}
-    touched = identifiable | {WHOLE_CORPUS}
-    for row in rows:
-        if row["dataset"] in touched and (row["attribute"], row["level"]) in hidden:
-            row.update(dict.fromkeys(_COUNTED), suppressed=True)
+    if not any(row["dataset"] in identifiable for row in rows):
+        return counts
+    tiny = {name for name in identifiable if is_small(num_persons.get(name, 0), below)}
+    added: list[dict[str, Any]] = []
+    for attribute in dict.fromkeys(row["attribute"] for row in rows):
+        members = [row for row in rows if row["attribute"] == attribute]
+        hidden = _hidden_levels(members, attribute, sorted(identifiable), below)
+        present = {(row["level"], row["dataset"]) for row in members}
+        touched = {level for level, _ in hidden}
+        for row in members:
+            whole = row["dataset"] == WHOLE_CORPUS and (tiny or row["level"] in touched)
+            if whole or row["dataset"] in tiny or (row["level"], row["dataset"]) in hidden:
+                row.update(dict.fromkeys(_COUNTED), suppressed=True)
+        added += [
+            {"attribute": attribute, "level": level, "dataset": dataset, "suppressed": True}
+            for level, dataset in sorted(hidden - present)
+        ]
+    rows = sorted([*rows, *added], key=lambda row: (row["attribute"], row["dataset"], row["level"]))
     return pa.Table.from_pylist(rows, schema=counts.schema)
 
 
-def _grouped(rows: list[dict[str, Any]], identifiable: set[str]) -> Any:
-    def key(row: dict[str, Any]) -> tuple[str, str]:
-        return row["attribute"], row["dataset"]
+def _hidden_levels(
+    members: list[dict[str, Any]], attribute: str, datasets: list[str], below: int
+) -> set[tuple[str, str]]:
+    """(level, data set) to hide of one attribute. Labels overlap, so that their counts have no common total."""
+    levels = sorted({row["level"] for row in members})
+    datasets = [name for name in datasets if any(row["dataset"] == name for row in members)]
+    place = {name: number for number, name in enumerate(levels)}
+    persons = np.zeros((len(levels), len(datasets)), np.int64)
+    for row in members:
+        if row["dataset"] in datasets:
+            persons[place[row["level"]], datasets.index(row["dataset"])] = row["num_persons"]
+    adds_up = np.full(len(datasets), not ATTRIBUTES[attribute].is_list) & (persons.sum(0) >= below)
+    hidden = close(
+        persons, is_small(persons, below), rows_open=np.zeros(len(levels), bool), columns_open=adds_up, below=below
+    )
+    return {(levels[row], datasets[column]) for row, column in np.argwhere(hidden)}
 
-    chosen = sorted((row for row in rows if row["dataset"] in identifiable), key=key)
-    return [(name, list(members)) for name, members in itertools.groupby(chosen, key=key)]
+
+def round_totals(persons: pa.Table, counts: pa.Table, *, below: int, identifiable: set[str]) -> pa.Table:
+    """Totals per data set, rounded where any of its cells is hidden, and hidden where they are small themselves."""
+    with_hidden = {row["dataset"] for row in counts.to_pylist() if row["suppressed"]} & identifiable
+    rows = persons.to_pylist()
+    for row in rows:
+        if row["dataset"] not in with_hidden:
+            continue
+        small = is_small(row["num_persons"], below)
+        for name in ("num_rows", "num_persons"):
+            row[name] = None if small else ROUNDED_TO * round(row[name] / ROUNDED_TO)
+    return pa.Table.from_pylist(rows, schema=persons.schema)

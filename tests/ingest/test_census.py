@@ -7,7 +7,6 @@ from ingest.census import (
     count_levels,
     count_persons,
     encode,
-    suppress,
 )
 from ingest.sample import Sample, to_table
 
@@ -55,18 +54,6 @@ def test_the_same_patient_number_in_two_datasets_is_two_persons():
         ("a", "patient_id", 2),
         ("b", "patient_id", 1),
     ]
-
-
-def test_small_cells_of_identifiable_data_are_hidden_with_a_second_one():
-    rows = [("a", f"f{n}", "female", None) for n in range(3)] + [("a", f"m{n}", "male", None) for n in range(40)]
-    rows += [("a", f"o{n}", "other", None) for n in range(20)] + [("b", "x", "female", None)]
-    counts = count_levels(encode(corpus(rows), ["sex"]), ["sex"])
-    hidden = suppress(counts, below=11, identifiable={"a"}).to_pylist()
-    shown = {(row["dataset"], row["level"]): row["num_persons"] for row in hidden}
-    assert shown[("a", "female")] is None and shown[("a", "other")] is None
-    assert shown[("__all__", "female")] is None
-    assert shown[("a", "male")] == 40 and shown[("b", "female")] == 1
-    assert suppress(counts, below=11, identifiable=set()).equals(counts)
 
 
 def test_the_demo_census_equals_what_was_planted(refreshed, simulated):

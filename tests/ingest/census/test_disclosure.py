@@ -1,0 +1,132 @@
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from ingest.census.counts import COUNTS_SCHEMA, count_levels, count_persons
+from ingest.census.disclosure import _exposed, close, is_small, round_totals, suppress
+from ingest.errors import GateRefused
+
+BELOW = 11
+
+
+def closed(persons, *, rows_open=None, columns_open=None):
+    persons = np.array(persons)
+    rows = np.zeros(persons.shape[0], bool) if rows_open is None else np.array(rows_open)
+    columns = np.ones(persons.shape[1], bool) if columns_open is None else np.array(columns_open)
+    return close(persons, is_small(persons, BELOW), rows_open=rows, columns_open=columns, below=BELOW)
+
+
+def test_one_small_cell_takes_the_smallest_open_one_with_it():
+    assert closed([[3], [40], [20]]).ravel().tolist() == [True, False, True]
+
+
+def test_two_small_cells_of_few_persons_take_a_third():
+    assert closed([[3], [4], [40], [20]]).ravel().tolist() == [True, True, False, True]
+    assert closed([[6], [7], [40], [20]]).ravel().tolist() == [True, True, False, False]
+
+
+def test_a_total_of_few_persons_cannot_be_shown_at_all():
+    with pytest.raises(GateRefused, match="within reach"):
+        closed([[3], [0]])
+
+
+def test_in_a_table_both_margins_are_protected():
+    hidden = closed([[3, 40, 50], [60, 70, 80], [90, 20, 30]], rows_open=[True] * 3)
+    assert hidden[0].sum() >= 2 and hidden[:, 0].sum() >= 2
+
+
+def test_a_linear_program_sees_what_the_rule_does_not():
+    # Each line has two hidden cells and enough persons, yet the upper left is 3..12 by its margins: nine apart.
+    persons = np.array([[3, 9], [100, 12]])
+    hidden = np.ones((2, 2), bool)
+    exposed = _exposed(persons, hidden, np.ones(2, bool), np.ones(2, bool), 13)
+    assert (0, 0) in exposed
+
+
+tables = arrays(np.int64, st.tuples(st.integers(1, 4), st.integers(1, 4)), elements=st.integers(0, 40))
+
+
+@settings(max_examples=60, deadline=None)
+@given(tables)
+def test_what_is_hidden_cannot_be_computed_back(persons):
+    """Totals are shown only where they are no small cells themselves; a table beyond help is refused, not shown."""
+    rows, columns = persons.sum(1) >= BELOW, persons.sum(0) >= BELOW
+    try:
+        hidden = closed(persons, rows_open=rows, columns_open=columns)
+    except GateRefused:
+        return
+    assert np.all(hidden[is_small(persons, BELOW)])
+    assert _exposed(persons, hidden, rows, columns, BELOW) == []
+
+
+@settings(max_examples=60, deadline=None)
+@given(tables)
+def test_one_attribute_can_always_be_protected(persons):
+    hidden = closed(persons, columns_open=persons.sum(0) >= BELOW)
+    for column in np.flatnonzero(persons.sum(0) >= BELOW):
+        mask = hidden[:, column]
+        assert not mask.any() or (mask.sum() > 1 and persons[mask, column].sum() >= BELOW)
+
+
+def people(dataset, **levels):
+    return [
+        {"dataset": dataset, "patient_id": f"{dataset}{sex}{n}", "sex": sex}
+        for sex, number in levels.items() for n in range(number)
+    ]  # fmt: skip
+
+
+def hidden_counts(coded, identifiable):
+    counts = count_levels(coded, ["sex"], num_resamples=100)
+    return suppress(
+        counts, below=BELOW, identifiable=identifiable, num_persons=coded.persons_by_dataset
+    ), counts  # fmt: skip
+
+
+def test_a_small_level_is_hidden_in_its_data_set_and_in_the_whole(coded_corpus):
+    rows = people("a", female=3, male=40, other=20) + people("b", female=1, male=30)
+    hidden, counts = hidden_counts(coded_corpus(rows, ["sex"]), {"a"})
+    shown = {(row["dataset"], row["level"]): row for row in hidden.to_pylist()}
+    for key in (("a", "female"), ("a", "other"), ("__all__", "female"), ("__all__", "other")):
+        assert shown[key]["suppressed"]
+        assert all(shown[key][name] is None for name in ("num_rows", "num_persons", "share", "low", "high"))
+    assert shown["a", "male"]["num_persons"] == 40
+    assert shown["b", "female"]["num_persons"] == 1  # public data
+    unchanged, _ = hidden_counts(coded_corpus(rows, ["sex"]), set())
+    assert unchanged.equals(counts)
+
+
+def test_no_subtraction_brings_back_a_small_cell(coded_corpus):
+    """Whole corpus less the public set, and totals less the open levels, both leave at least two unknowns."""
+    rows = people("a", female=3, male=40, other=20) + people("b", female=50, male=30, other=9)
+    hidden, _ = hidden_counts(coded_corpus(rows, ["sex"]), {"a"})
+    by = {}
+    for row in hidden.to_pylist():
+        by.setdefault(row["dataset"], []).append(row["suppressed"])
+    assert sum(by["a"]) == 2 and sum(by["__all__"]) == 2 and sum(by["b"]) == 0
+
+
+def test_a_tiny_data_set_is_hidden_whole_and_so_is_the_sum(coded_corpus, connected):
+    rows = people("a", female=4, male=3) + people("b", female=50, male=30)
+    coded = coded_corpus(rows, ["sex"])
+    hidden, _ = hidden_counts(coded, {"a"})
+    assert all(row["suppressed"] for row in hidden.to_pylist() if row["dataset"] in ("a", "__all__"))
+    assert not any(row["suppressed"] for row in hidden.to_pylist() if row["dataset"] == "b")
+    totals = round_totals(count_persons(connected(rows)), hidden, below=BELOW, identifiable={"a"}).to_pylist()
+    assert [(row["dataset"], row["num_persons"]) for row in totals] == [("a", None), ("b", 80)]
+
+
+def test_totals_beside_hidden_cells_are_rounded():
+    counts = pa.Table.from_pylist(
+        [{"attribute": "sex", "level": "female", "dataset": "a", "suppressed": True}], schema=COUNTS_SCHEMA
+    )
+    persons = pa.table({"dataset": ["a"], "person_column": ["patient_id"], "num_rows": [123], "num_persons": [61]})
+    (row,) = round_totals(persons, counts, below=BELOW, identifiable={"a"}).to_pylist()
+    assert (row["num_rows"], row["num_persons"]) == (125, 60)
+
+
+@pytest.mark.parametrize("num_persons", [1, 10])
+def test_one_to_ten_are_small(num_persons):
+    assert is_small(num_persons, BELOW) and not is_small(0, BELOW) and not is_small(11, BELOW)
