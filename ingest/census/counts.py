@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from ingest.attributes import ATTRIBUTES, fetch
 from ingest.census.coded import Coded, Ints, runs
 from ingest.census.intervals import MIN_PERSONS, Strata, effective_persons, effective_rows, sizes_of, wilson
-from ingest.sample import PERSON_COLUMNS
+from ingest.sample import PERSON_COLUMNS, PERSON_HASH_SQL
 
 WHOLE_CORPUS = "__all__"
 COUNTS_SCHEMA = pa.schema(
@@ -188,6 +188,6 @@ def count_persons(connection: duckdb.DuckDBPyConnection) -> pa.Table:
     )
     return fetch(
         connection,
-        f"SELECT dataset, {served} AS person_column, count(*) AS num_rows, count(DISTINCT person_key) AS num_persons "
-        "FROM samples GROUP BY ALL ORDER BY ALL",
+        f"SELECT dataset, {served} AS person_column, count(*) AS num_rows, "
+        f"count(DISTINCT {PERSON_HASH_SQL}) AS num_persons FROM samples GROUP BY ALL ORDER BY ALL",
     )

@@ -1,0 +1,194 @@
+"""Intersections to order 3: how much more often levels meet than independence would have it (METHODS section 1)."""
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from ingest.attributes import ATTRIBUTES
+from ingest.census.coded import Coded, Ints, runs
+from ingest.census.disclosure import close, is_small
+from ingest.census.intervals import Z_95, Floats, effective_persons, wilson
+from ingest.census.pairs import Variable, variable
+from ingest.errors import GateRefused
+
+INTERSECTIONS_SCHEMA = pa.schema(
+    [
+        ("order", pa.int64()),
+        *((f"{part}_{number}", pa.string()) for number in (1, 2, 3) for part in ("attribute", "level")),
+        ("num_rows", pa.int64()),
+        ("num_persons", pa.int64()),
+        ("share", pa.float64()),
+        ("expected", pa.float64()),
+        ("lift", pa.float64()),
+        ("low", pa.float64()),
+        ("high", pa.float64()),
+        ("suppressed", pa.bool_()),
+    ]
+)
+MIN_EXPECTED = 5.0
+"""Rows that independence must lead one to expect; below, a lift says nothing."""
+_FIGURES = ("num_rows", "num_persons", "share", "expected", "lift", "low", "high")
+
+
+@dataclass(frozen=True)
+class _Crossing:
+    """Attributes crossed. shape: levels of each. cells: [C] of that shape, flat, that are expected often enough."""
+
+    variables: tuple[Variable, ...]
+    shape: tuple[int, ...]
+    codes: Ints
+    rows: Ints
+
+
+def intersections(
+    coded: Coded, attributes: Sequence[str], *, order: int, below: int = 1, identifiable: frozenset[str] = frozenset()
+) -> pa.Table:
+    """INTERSECTIONS_SCHEMA of the whole corpus: cells of 2 to ``order`` attributes where 5 rows or more are expected.
+
+    Shares are of all rows; cells of levels that are not known are left to the counts. The interval of a lift is that of
+    its logarithm by the delta method, with every person as one witness.
+    """
+    singles = [variable(coded, name) for name in attributes if not ATTRIBUTES[name].is_list]
+    singles = [one for one in singles if len(one.levels) > 1]
+    margins = {one.name: np.bincount(one.codes + 1, minlength=len(one.levels) + 1)[1:] for one in singles}
+    guarded = np.isin(coded.dataset_P, [coded.datasets.index(name) for name in identifiable & set(coded.datasets)])
+    frames: list[pa.Table] = []
+    lifts: dict[tuple[str, str], Floats] = {}
+    num_effective = effective_persons(coded.size_P)
+    for number in range(2, order + 1):
+        for variables in itertools.combinations(singles, number):
+            table = _cross(coded, variables, margins, lifts, num_effective, guarded, below)
+            if table is not None:
+                frames.append(table)
+    empty = INTERSECTIONS_SCHEMA.empty_table()
+    return pa.concat_tables([empty, *frames])
+
+
+def _cross(
+    coded: Coded, variables: tuple[Variable, ...], margins: dict[str, Ints], lifts: dict[tuple[str, str], Floats],
+    num_effective: float, guarded: NDArray[np.bool_], below: int,
+) -> pa.Table | None:  # fmt: skip
+    total = coded.num_rows
+    shares = [margins[one.name] / total for one in variables]
+    expected = total * _outer(shares)
+    cells = np.flatnonzero(expected.ravel() >= MIN_EXPECTED)
+    if not len(cells):
+        return None
+    shape = expected.shape
+    codes, rows = _cell_codes(variables, shape)
+    size = int(np.prod(shape))
+    num_rows = np.bincount(codes, minlength=size)
+    cell, person, _ = runs(codes, coded.person_N[rows], size)
+    num_persons = np.bincount(cell, minlength=size)
+    observed = num_rows.reshape(shape) / total
+    if len(variables) == 2:
+        with np.errstate(divide="ignore", invalid="ignore"):
+            lifts[variables[0].name, variables[1].name] = np.nan_to_num(observed / (expected / total))
+    variance = _log_lift_variance(observed, shares, [one.name for one in variables], lifts)
+    lift, low, high = _lift_interval(num_rows, expected.ravel(), variance.ravel() / num_effective, num_effective, total)
+    hidden = np.zeros(size, bool)
+    if guarded.any():
+        inside = np.bincount(cell[guarded[person]], minlength=size).reshape(shape)
+        hidden = _hidden(inside, below).ravel()
+    return _frame(
+        variables, cells, shape,
+        {"num_rows": num_rows, "num_persons": num_persons, "share": num_rows / total, "expected": expected.ravel(),
+         "lift": lift, "low": low, "high": high}, hidden,
+    )  # fmt: skip
+
+
+def _outer(shares: list[Floats]) -> Floats:
+    product = shares[0]
+    for one in shares[1:]:
+        product = np.multiply.outer(product, one)
+    return product
+
+
+def _cell_codes(variables: tuple[Variable, ...], shape: tuple[int, ...]) -> tuple[Ints, Ints]:
+    """[M] the cell of every row whose levels are all known, and [M] its number."""
+    known = np.logical_and.reduce([one.codes >= 0 for one in variables])
+    rows = np.flatnonzero(known)
+    codes = np.zeros(len(rows), np.int64)
+    for one, size in zip(variables, shape, strict=True):
+        codes = codes * size + one.codes[rows]
+    return codes, rows
+
+
+def _log_lift_variance(
+    observed: Floats, shares: list[Floats], names: list[str], lifts: dict[tuple[str, str], Floats]
+) -> Floats:
+    """n times the variance of ln(p / prod p_j): 1/p - 1 - sum (1/p_j - 1) + 2 sum over pairs (lift_ij - 1).
+
+    From the multinomial covariances of the cell's share and its margins.
+    """
+    with np.errstate(divide="ignore"):
+        variance = 1 / observed - 1
+        for axis, share in enumerate(shares):
+            variance = variance - _along(1 / share - 1, axis, len(shares))
+    for first, second in itertools.combinations(range(len(shares)), 2):
+        pair = lifts.get((names[first], names[second]))
+        if pair is not None:
+            spread = [slice(None) if axis in (first, second) else None for axis in range(len(shares))]
+            variance = variance + 2 * (pair - 1)[tuple(spread)]
+    return np.asarray(variance)
+
+
+def _along(values: Floats, axis: int, num_axes: int) -> Floats:
+    return values.reshape([-1 if place == axis else 1 for place in range(num_axes)])
+
+
+def _lift_interval(
+    num_rows: Ints, expected: Floats, variance: Floats, num_effective: float, total: int
+) -> tuple[Floats, Floats, Floats]:
+    """Lift and its 95 % interval; of an empty cell from 0 to what Wilson's interval of no row allows."""
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        lift = num_rows / expected
+        factor = np.exp(Z_95 * np.sqrt(np.maximum(variance, 0)))
+        low, high = lift / factor, lift * factor
+    empty = num_rows == 0
+    low[empty] = 0.0
+    high[empty] = wilson(0.0, num_effective)[1] * total / expected[empty]
+    return lift, low, high
+
+
+def _hidden(inside: Ints, below: int) -> NDArray[np.bool_]:
+    """Cells to hide, ``inside`` counting the persons of identifiable data sets.
+
+    Two attributes: with complements until no linear program finds a cell; where that fails, and at order 3, every cell
+    with such persons goes as soon as one is small.
+    """
+    small = is_small(inside, below)
+    if not small.any():
+        return np.asarray(small)
+    if inside.ndim == 2:
+        try:
+            return close(
+                inside, small, rows_open=inside.sum(1) >= below, columns_open=inside.sum(0) >= below, below=below
+            )
+        except GateRefused:
+            pass
+    return np.asarray(inside > 0)
+
+
+def _frame(
+    variables: tuple[Variable, ...], cells: Ints, shape: tuple[int, ...], figures: dict[str, Any],
+    hidden: NDArray[np.bool_],
+) -> pa.Table:  # fmt: skip
+    places = np.unravel_index(cells, shape)
+    columns: dict[str, Any] = {"order": np.full(len(cells), len(variables))}
+    for number in (1, 2, 3):
+        known = number <= len(variables)
+        one = variables[number - 1] if known else None
+        columns[f"attribute_{number}"] = pa.array([one.name if one else None] * len(cells), pa.string())
+        names = [one.levels[place] for place in places[number - 1]] if one else [None] * len(cells)
+        columns[f"level_{number}"] = pa.array(names, pa.string())
+    for name in _FIGURES:
+        kind = INTERSECTIONS_SCHEMA.field(name).type
+        columns[name] = pa.array(figures[name][cells], kind, mask=hidden[cells])
+    columns["suppressed"] = hidden[cells]
+    return pa.table(columns, schema=INTERSECTIONS_SCHEMA)

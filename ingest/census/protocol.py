@@ -1,0 +1,168 @@
+"""How pictures were taken: the ``protocol`` map (kVp, slice thickness ...) by data set (METHODS section 1).
+
+A field is continuous where at least NUMERIC_SHARE of its values are numbers. Continuous values are one per person, the
+median of its rows, so that n is the number of independent witnesses.
+"""
+
+import itertools
+from typing import Any
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+import scipy.stats
+from numpy.typing import NDArray
+
+from ingest.attributes import fetch
+from ingest.census.disclosure import is_small
+from ingest.census.permutation import benjamini_hochberg
+from ingest.sample import PERSON_HASH_SQL
+
+PROTOCOL_SCHEMA = pa.schema(
+    [
+        ("field", pa.string()),
+        ("dataset", pa.string()),
+        ("num_rows", pa.int64()),
+        ("num_persons", pa.int64()),
+        ("median", pa.float64()),
+        ("q1", pa.float64()),
+        ("q3", pa.float64()),
+        ("eta2", pa.float64()),
+        ("suppressed", pa.bool_()),
+    ]
+)
+PAIRS_SCHEMA = pa.schema(
+    [
+        ("field", pa.string()),
+        ("dataset_a", pa.string()),
+        ("dataset_b", pa.string()),
+        ("ks", pa.float64()),
+        ("p_value", pa.float64()),
+        ("q_value", pa.float64()),
+        ("family_size", pa.int64()),
+    ]
+)
+VALUES_SCHEMA = pa.schema(
+    [
+        ("field", pa.string()),
+        ("dataset", pa.string()),
+        ("value", pa.string()),
+        ("num_rows", pa.int64()),
+        ("num_persons", pa.int64()),
+        ("share", pa.float64()),
+        ("suppressed", pa.bool_()),
+    ]
+)
+NUMERIC_SHARE = 0.9
+MAX_VALUES = 50
+"""A field with more values is text, not a protocol: it is named in the notes and not listed."""
+Floats = NDArray[np.float64]
+
+
+def protocol(
+    connection: duckdb.DuckDBPyConnection, *, below: int, identifiable: set[str]
+) -> tuple[dict[str, pa.Table], list[str]]:
+    """The tables ``protocol``, ``protocol_pairs`` and ``protocol_values``, and notes on fields left out."""
+    connection.execute(
+        "CREATE OR REPLACE TEMP TABLE protocol_entries AS WITH entries AS ("
+        f"SELECT dataset, {PERSON_HASH_SQL} AS person, unnest(map_entries(protocol)) AS entry FROM samples) "
+        "SELECT dataset, person, entry.key AS field, entry.value AS value FROM entries WHERE entry.value IS NOT NULL"
+    )
+    fields = fetch(
+        connection,
+        "SELECT field, avg(CASE WHEN isfinite(TRY_CAST(value AS DOUBLE)) THEN 1.0 ELSE 0.0 END) AS numeric, "
+        "count(DISTINCT value) AS num_values FROM protocol_entries GROUP BY field ORDER BY field",
+    ).to_pylist()
+    continuous = [row["field"] for row in fields if row["numeric"] >= NUMERIC_SHARE]
+    listed = [row["field"] for row in fields if row["numeric"] < NUMERIC_SHARE and row["num_values"] <= MAX_VALUES]
+    text = [row["field"] for row in fields if row["field"] not in (*continuous, *listed)]
+    notes = [f"protocol: {name} has more than {MAX_VALUES} values and is not listed" for name in text]
+    lines, pairs = [], []
+    for field in continuous:
+        values = _values(connection, field)
+        lines += _describe(connection, field, values, below, identifiable)
+        pairs += _compare(field, values)
+    q_values = benjamini_hochberg(np.array([row["p_value"] for row in pairs]))
+    for row, q in zip(pairs, q_values, strict=True):
+        row |= {"q_value": float(q), "family_size": len(pairs)}
+    tables = {
+        "protocol": pa.Table.from_pylist(lines, schema=PROTOCOL_SCHEMA),
+        "protocol_pairs": pa.Table.from_pylist(sorted(pairs, key=lambda row: -row["ks"]), schema=PAIRS_SCHEMA),
+        "protocol_values": _list_values(connection, listed, below, identifiable),
+    }
+    return tables, notes
+
+
+def _values(connection: duckdb.DuckDBPyConnection, field: str) -> dict[str, Floats]:
+    """One value per person (the median of its rows) by data set: then n is the effective number."""
+    rows = connection.execute(
+        "SELECT dataset, median(TRY_CAST(value AS DOUBLE)) AS value FROM protocol_entries "
+        "WHERE field = ? AND isfinite(TRY_CAST(value AS DOUBLE)) GROUP BY dataset, person ORDER BY ALL",
+        [field],
+    ).fetchnumpy()
+    datasets = np.asarray(rows["dataset"]).astype(str)
+    return {name: np.asarray(rows["value"], dtype=float)[datasets == name] for name in np.unique(datasets)}
+
+
+def _describe(
+    connection: duckdb.DuckDBPyConnection, field: str, values: dict[str, Floats], below: int, identifiable: set[str]
+) -> list[dict[str, Any]]:
+    counted = connection.execute(
+        "SELECT dataset, count(*) FROM protocol_entries WHERE field = ? GROUP BY dataset", [field]
+    ).fetchall()
+    num_rows = dict(counted)
+    eta2 = rank_eta2(list(values.values()))
+    lines = []
+    for dataset, value in values.items():
+        line: dict[str, Any] = {"field": field, "dataset": dataset, "suppressed": False}
+        if dataset in identifiable and is_small(len(value), below):
+            lines.append(line | {"suppressed": True})
+            continue
+        q1, median, q3 = np.quantile(value, [0.25, 0.5, 0.75])
+        figures = {"median": median, "q1": q1, "q3": q3, "eta2": eta2}
+        lines.append(line | figures | {"num_rows": num_rows[dataset], "num_persons": len(value)})
+    return lines
+
+
+def rank_eta2(groups: list[Floats]) -> float | None:
+    """SS_between / SS_total of ranks, in [0, 1]; None with one group or one value."""
+    if len(groups) < 2:
+        return None
+    ranks = scipy.stats.rankdata(np.concatenate(groups))
+    total = float(((ranks - ranks.mean()) ** 2).sum())
+    if total == 0:
+        return None
+    ends = np.cumsum([len(group) for group in groups])[:-1]
+    between = sum(len(part) * (part.mean() - ranks.mean()) ** 2 for part in np.split(ranks, ends))
+    return float(between / total)
+
+
+def _compare(field: str, values: dict[str, Floats]) -> list[dict[str, Any]]:
+    found = []
+    for a, b in itertools.combinations(values, 2):
+        result = scipy.stats.ks_2samp(values[a], values[b], method="asymp")
+        found.append({"field": field, "dataset_a": a, "dataset_b": b,
+                      "ks": float(result.statistic), "p_value": float(result.pvalue)})  # fmt: skip
+    return found
+
+
+def _list_values(
+    connection: duckdb.DuckDBPyConnection, fields: list[str], below: int, identifiable: set[str]
+) -> pa.Table:  # fmt: skip
+    """Values of categorical fields. One small value of identifiable data hides the field there: values add up."""
+    rows = fetch(
+        connection,
+        "SELECT field, dataset, value, count(*) AS num_rows, count(DISTINCT person) AS num_persons, "
+        "count(*) / sum(count(*)) OVER (PARTITION BY field, dataset) AS share "
+        "FROM protocol_entries GROUP BY field, dataset, value ORDER BY ALL",
+    ).to_pylist()
+    rows = [row | {"suppressed": False} for row in rows if row["field"] in fields]
+    small = {(row["field"], row["dataset"]) for row in rows
+             if row["dataset"] in identifiable and is_small(row["num_persons"], below)}  # fmt: skip
+    lines = [
+        {"field": row["field"], "dataset": row["dataset"], "value": None, "suppressed": True}
+        if (row["field"], row["dataset"]) in small
+        else row
+        for row in rows
+    ]
+    return pa.Table.from_pylist(lines, schema=VALUES_SCHEMA)
