@@ -1,10 +1,20 @@
 """What the weights do: the solver's certificate as a chapter of the report and as one sentence."""
 
+from collections.abc import Collection
 from typing import Any
 
-from evaluation.page import Markup, between, name_of, note, percent, plural, table, text, whole
+from evaluation.page import Markup, between, folded, name_of, note, percent, plural, table, text, whole
 
 Row = dict[str, Any]
+METHOD_WORDS: dict[str, str] = {
+    "calibration": "bounded calibration", "none": "no weights", "inverse": "inverse frequency",
+    "sqrt": "inverse square root", "power": "share to a power", "effective_number": "effective number",
+    "kamiran_calders": "Kamiran-Calders", "dataset": "data sets equal",
+}  # fmt: skip
+MARGINS_NOTE = (
+    "Sampling weights are solved for, not tuned. Residual is after minus target. Reachable is what this level "
+    "alone could become under the bounds. A multiplier is the change of the level's log-odds of being drawn."
+)
 
 
 def weights_words(solution: Row) -> str:
@@ -20,33 +30,80 @@ def weights_words(solution: Row) -> str:
     )
 
 
-def certificate(solution: Row) -> Markup:
-    """The margins with their reach and multipliers, and the proof that nothing within the bounds is closer."""
-    summary = [
+def certificate_words(solution: Row) -> list[str]:
+    """The certificate as sentences: size, proof, and what was clipped, weakened or missed."""
+    said = [
         f"Largest weight {solution['max_weight']:.3f}; effective share of the training rows "
-        f"{percent(solution['effective_share'])}.",
-        f"Duality gap {solution['duality_gap']:.1e}: no weights within the bounds come closer to the targets.",
-        f"{whole(solution['num_rows'])} training rows in {whole(solution['num_cells'])} cells, solved in "
-        f"{solution['seconds']:.2f} seconds.",
+        f"{percent(solution['effective_share'])}."
     ]
+    if solution["duality_gap"] is None:
+        method = METHOD_WORDS.get(solution["method"], solution["method"])
+        said.append(f"Weights by {method}, which solves for no target: the residuals say what it misses.")
+    else:
+        gap = f"Duality gap {solution['duality_gap']:.1e}"
+        said.append(f"{gap}: no weights within the bounds come closer to the targets.")
+    said.append(
+        f"{whole(solution['num_rows'])} training rows in {whole(solution['num_cells'])} cells, solved in "
+        f"{solution['seconds']:.2f} seconds."
+    )
     if not solution["feasible"]:
-        summary.append(
+        said.append(
             "Some targets contradict each other or the bounds: the residuals say by how much each margin is missed."
         )
-    rows = [
-        [
-            text(name_of(row["attribute"])), text(name_of(row["level"])), percent(row["before"], digits=2),
-            percent(row["target"], digits=2), percent(row["after"], digits=2), f"{row['residual']:+.1e}",
-            text(between(row["reachable_low"], row["reachable_high"])), f"{row['multiplier']:+.3f}",
-        ]
-        for row in solution["margins"]
-    ]  # fmt: skip
+    if solution.get("strength_factor", 1.0) < 1:
+        said.append(
+            f"All rules were weakened to {percent(solution['strength_factor'])} of their strength, so that the "
+            "effective share stays above its floor."
+        )
+    for row in solution.get("clipped", []):
+        said.append(
+            f"{name_of(row['attribute'])} {name_of(row['level'])}: a share of {percent(row['wanted'])} was asked for, "
+            f"{percent(row['target'])} can be reached."
+        )
+    return said
+
+
+def certificate(solution: Row, hidden: Collection[tuple[str, str]]) -> Markup:
+    """The margins with their reach and multipliers, the proof, and the baselines beside it.
+
+    hidden: attribute and level of cells that the census suppresses.
+    """
+    body = "<ul>" + "".join(f"<li>{text(words)}</li>" for words in certificate_words(solution)) + "</ul>"
+    if not solution["margins"]:
+        return body + note("No target is set: every training row weighs the same.")
     columns = ["Attribute", "Level", "Before", "Target", "After", "Residual", "Reachable", "Multiplier"]
-    explained = (
-        "Sampling weights are solved for, not tuned. Residual is after minus target. Reachable is what this level "
-        "alone could become under the bounds. A multiplier is the change of the level's log-odds of being drawn."
-    )
-    body = "".join(f"<li>{text(words)}</li>" for words in summary)
+    rows = [margin_cells(row, hidden) for row in solution["margins"]]
+    body += note(MARGINS_NOTE) + table(columns, rows, caption="Margins of the training set", words=2)
+    return body + _comparison(solution.get("comparison", []))
+
+
+def margin_cells(row: Row, hidden: Collection[tuple[str, str]]) -> list[Markup]:
+    """One line of the table of margins."""
+    names = [text(name_of(row["attribute"])), text(name_of(row["level"]))]
+    if (row["attribute"], row["level"]) in hidden:
+        return [*names, *['<span class="hidden">suppressed</span>'] * 6]
+    return [
+        *names, percent(row["before"], digits=2), percent(row["target"], digits=2), percent(row["after"], digits=2),
+        f"{row['residual']:+.1e}", text(between(row["reachable_low"], row["reachable_high"])),
+        "–" if row["multiplier"] is None else f"{row['multiplier']:+.3f}",
+    ]  # fmt: skip
+
+
+COMPARISON_COLUMNS = ["Method", "Farthest margin", "Effective share", "Largest weight", "Rows out of bounds"]
+
+
+def comparison_cells(row: Row) -> list[str]:
+    """One method beside the others, as plain words."""
+    return [
+        METHOD_WORDS.get(row["method"], str(row["method"])), f"{100 * row['largest_residual']:.4f} points",
+        percent(row["effective_share"]), f"{row['max_weight']:,.2f}",
+        whole(row["num_rows_outside_bounds"] + row["num_rows_above_cap"]),
+    ]  # fmt: skip
+
+
+def _comparison(rows: list[Row]) -> Markup:
     if not rows:
-        return f"<ul>{body}</ul>" + note("No target is set: every training row weighs the same.")
-    return f"<ul>{body}</ul>" + note(explained) + table(columns, rows, caption="Margins of the training set", words=2)
+        return ""
+    cells = [[text(cell) for cell in comparison_cells(row)] for row in rows]
+    caption = "The same rows, targets and bounds under other ways of weighting"
+    return folded("Other ways of weighting", table(COMPARISON_COLUMNS, cells, caption=caption))

@@ -1,10 +1,8 @@
 """The data half of the report: rows in and out, the census before and after weighting, associations."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Any
-
 from evaluation.certificate_section import certificate, weights_words
+from evaluation.corpus import Corpus, Row, attributes_of, is_absent, levels_of
+from evaluation.finding_sections import finding_sections
 from evaluation.page import (
     BLUE,
     GREY,
@@ -23,45 +21,26 @@ from evaluation.page import (
     text,
     whole,
 )
-from evaluation.rows import EVERYTHING, ordered_levels
-from ingest.attributes import MISSING, NOT_APPLICABLE
+from evaluation.rows import EVERYTHING
+from evaluation.source_sections import source_sections
+from ingest.attributes import MISSING
 
 SHOWN_LEVELS = 16
-_ORDERED = frozenset({"age_band", "skin_type"})
 _PERSON_WORDS = {
     "patient_id": "patient", "study_id": "study", "figure_id": "figure",
     "image_sha256": "picture", "sample_id": "single row",
 }  # fmt: skip
-Row = dict[str, Any]
 
 
-@dataclass(frozen=True, kw_only=True)
-class Corpus:
-    """What the data stages left, as rows; empty where a stage has not run.
-
-    datasets: ``dataset, rows_in, samples, quarantined, by_reason`` and where known ``splits``.
-    """
-
-    datasets: list[Row]
-    counts: list[Row]
-    persons: list[Row]
-    associations: list[Row] = field(default_factory=list)
-    leakage: list[Row] | None = None
-    margins: list[Row] = field(default_factory=list)
-    solution: Row | None = None
-
-
-def corpus_sections(corpus: Corpus) -> list[Section]:
-    """Every chapter the data allow, in reading order."""
+def corpus_sections(corpus: Corpus, *, figures: bool) -> list[Section]:
+    """Every chapter the data allow, in reading order; ``figures``: whether plotly is on the page."""
     chapters = [Section("rows", "Rows", "Rows in, rows out", _rows_in_out(corpus))]
     if corpus.counts:
         chapters.append(Section("census", "Census", "Who and what is in the corpus", _census(corpus)))
     if corpus.solution is not None:
-        chapters.append(Section("weights", "Weights", "Weights certificate", certificate(corpus.solution)))
-    if corpus.associations:
-        chapters.append(
-            Section("associations", "Associations", "What goes together", _associations(corpus.associations))
-        )
+        hidden = {(row["attribute"], row["level"]) for row in corpus.margins if row["hidden"]}
+        chapters.append(Section("weights", "Weights", "Weights certificate", certificate(corpus.solution, hidden)))
+    chapters += [*finding_sections(corpus, figures=figures), *source_sections(corpus, figures=figures)]
     return chapters
 
 
@@ -103,7 +82,7 @@ def _balance(attribute: str, rows: list[Row]) -> str | None:
     """Largest and smallest known level, and how much is not known; None for what is no bias question."""
     if attribute in ("dataset", "task", "label"):
         return None
-    known = [row for row in rows if not _is_absent(row) and row["share"]]
+    known = [row for row in rows if not is_absent(row) and row["share"]]
     if len(known) < 2:
         return None
     largest, smallest = max(known, key=lambda row: row["share"]), min(known, key=lambda row: row["share"])
@@ -189,23 +168,6 @@ def _leakage(leakage: list[Row] | None) -> Markup:
     )  # fmt: skip
 
 
-def attributes_of(counts: Sequence[Row]) -> list[str]:
-    return list(dict.fromkeys(row["attribute"] for row in counts))
-
-
-def levels_of(counts: Sequence[Row], attribute: str, dataset: str) -> list[Row]:
-    """The rows of one attribute: ordered ones in order, others by persons; what is not known last."""
-    rows = [row for row in counts if row["attribute"] == attribute and row["dataset"] == dataset]
-    rank = {level: place for place, level in enumerate(ordered_levels({row["level"] for row in rows}))}
-    if attribute in _ORDERED:
-        return sorted(rows, key=lambda row: rank[row["level"]])
-    return sorted(rows, key=lambda row: (_is_absent(row), -(row["num_rows"] or 0), row["level"]))
-
-
-def _is_absent(row: Row) -> bool:
-    return row["level"] in (MISSING, NOT_APPLICABLE, "unknown")
-
-
 def _census(corpus: Corpus) -> Markup:
     weighed = {(row["attribute"], row["level"]): row for row in corpus.margins}
     legend = [(BLUE, "share of all rows")]
@@ -246,7 +208,7 @@ def _census_row(attribute: str, row: Row, columns: list[str], weighed: dict[tupl
     if len(columns) > 2:
         margin = None if row["suppressed"] else weighed.get((attribute, row["level"]))
         cells.append(f'<td data-label="{columns[2]}">{_margin_cell(margin, suppressed=row["suppressed"])}</td>')
-    return f"<tr{' class=absent' if _is_absent(row) else ''}>{''.join(cells)}</tr>"
+    return f"<tr{' class=absent' if is_absent(row) else ''}>{''.join(cells)}</tr>"
 
 
 def _persons_line(row: Row) -> Markup:
@@ -259,7 +221,7 @@ def _persons_line(row: Row) -> Markup:
 def _share_cell(row: Row) -> Markup:
     if row["suppressed"]:
         return '<span class="hidden">suppressed</span>'
-    colour = GREY if _is_absent(row) else BLUE
+    colour = GREY if is_absent(row) else BLUE
     interval = between(row["low"], row["high"])
     words = f"<strong>{percent(row['share'])}</strong> <span>({interval})</span>" if interval else percent(row["share"])
     return f'{bar(row["share"], colour)}<span class="small">{words}</span>'
@@ -296,26 +258,3 @@ def _small_cell(row: Row | None) -> Markup:
     if row["suppressed"]:
         return '<span class="hidden">suppressed</span>'
     return text(f"{percent(row['share'])} ({whole(row['num_persons'])})")
-
-
-def _associations(associations: list[Row]) -> Markup:
-    ranked = sorted(associations, key=lambda row: -row["cramers_v"])
-    rows = [
-        [
-            text(f"{name_of(row['attribute_a'])} and {name_of(row['attribute_b'])}"), bar(row["cramers_v"], BLUE),
-            f"{row['cramers_v']:.2f}", whole(row["num_rows"]), _p_words(row["p_value"]),
-        ]
-        for row in ranked[:SHOWN_LEVELS]
-    ]  # fmt: skip
-    explained = (
-        "Cramér's V, corrected for its bias: 0 says that one tells nothing about the other, 1 that it fixes it. "
-        "Rows where both are known; p over persons."
-    )
-    columns = ["Pair", "", "V", "Rows", "p"]
-    return note(explained) + table(columns, rows, caption="Pairs of attributes, strongest first", words=2)
-
-
-def _p_words(p_value: float | None) -> Markup:
-    if p_value is None:
-        return "–"
-    return "&lt; 0.001" if p_value < 0.001 else f"{p_value:.3f}"

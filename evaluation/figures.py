@@ -8,7 +8,7 @@ from evaluation.page import BLUE, GREY, ORANGE, Markup, name_of, sentence_case
 from evaluation.rows import EVERYTHING, NO_GROUP
 
 _FONT = {"family": "system-ui, -apple-system, 'Segoe UI', Roboto, Arial, sans-serif", "size": 13, "color": "#17202b"}
-_CONFIG = {"displayModeBar": False, "responsive": True}
+CONFIG = {"displayModeBar": False, "responsive": True}
 _ROW_PX = 27
 Row = dict[str, Any]
 
@@ -33,7 +33,7 @@ def loss_curve(lines: Sequence[Row], *, anchor: str) -> Markup:
     figure.add_scatter(x=steps, y=smooth, mode="lines", name="running mean", line={"color": BLUE, "width": 2.5})
     figure.update_xaxes(title="optimiser step")
     figure.update_yaxes(title="loss", rangemode="tozero")
-    return _fragment(figure, height=320, anchor=anchor, legend=True)
+    return fragment(styled(figure, height=320, legend=True), anchor=anchor)
 
 
 def group_scores(rows: Sequence[Row], *, anchor: str) -> Markup:
@@ -69,7 +69,7 @@ def group_scores(rows: Sequence[Row], *, anchor: str) -> Markup:
         tickvals=list(range(len(lines))[::-1]), ticktext=[label for label, _ in lines],
         range=[-0.7, len(lines) - 0.3], showgrid=False,
     )  # fmt: skip
-    return _fragment(figure, height=74 + _ROW_PX * len(lines), anchor=anchor, legend=True)
+    return fragment(styled(figure, height=74 + _ROW_PX * len(lines), legend=True), anchor=anchor)
 
 
 def _lines_of(rows: Sequence[Row]) -> list[tuple[str, Row | None]]:
@@ -77,7 +77,7 @@ def _lines_of(rows: Sequence[Row]) -> list[tuple[str, Row | None]]:
     lines: list[tuple[str, Row | None]] = []
     for attribute, group in itertools.groupby(rows, key=lambda row: str(row["attribute"])):
         members = list(group)
-        title = _plain(sentence_case(name_of(attribute)))
+        title = plain(sentence_case(name_of(attribute)))
         if attribute != EVERYTHING and {row["level"] for row in members} <= NO_GROUP:
             lines.append((f"<b>{title}</b>: not known", None))
             continue
@@ -91,15 +91,16 @@ def _label(row: Row) -> str:
     """``female (41)``, for everybody the attribute is left out."""
     level = "everybody" if row["attribute"] == EVERYTHING else name_of(row["level"])
     short = level if len(level) <= 24 else level[:23] + "…"
-    return _plain(f"{short} ({row['num_patients']:,})")
+    return plain(f"{short} ({row['num_patients']:,})")
 
 
-def _plain(words: str) -> str:
+def plain(words: str) -> str:
     """Words that plotly cannot read as markup."""
     return words.replace("<", "‹").replace(">", "›").replace("&", "+")
 
 
-def _fragment(figure: Any, *, height: int, anchor: str, legend: bool) -> Markup:
+def styled(figure: Any, *, height: int, legend: bool) -> Any:
+    """The figure in the style of the page: no frame, no zoom, a legend above."""
     figure.update_layout(
         height=height, font=_FONT, paper_bgcolor="white", plot_bgcolor="white", showlegend=legend,
         margin={"l": 8, "r": 12, "t": 34, "b": 8}, hovermode="closest", dragmode=False,
@@ -107,5 +108,10 @@ def _fragment(figure: Any, *, height: int, anchor: str, legend: bool) -> Markup:
     )  # fmt: skip
     figure.update_xaxes(gridcolor="#e6eaee", zeroline=False, fixedrange=True, automargin=True)
     figure.update_yaxes(gridcolor="#e6eaee", zeroline=False, fixedrange=True, automargin=True)
-    markup = figure.to_html(full_html=False, include_plotlyjs=False, config=_CONFIG, div_id=anchor)
+    return figure
+
+
+def fragment(figure: Any, *, anchor: str) -> Markup:
+    """A styled figure as a part of the page."""
+    markup = figure.to_html(full_html=False, include_plotlyjs=False, config=CONFIG, div_id=anchor)
     return f'<div class="figure">{markup}</div>'

@@ -1,9 +1,7 @@
 """The report: what the stages left, read from the workspace and written as one page for two readers."""
 
 import json
-import math
 import platform
-from collections import Counter
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -12,7 +10,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from evaluation.corpus_sections import Corpus, corpus_facts, corpus_findings, corpus_sections
+from evaluation.corpus import Corpus, numbered, read_corpus
+from evaluation.corpus_sections import corpus_facts, corpus_findings, corpus_sections
 from evaluation.fairness import DELTA
 from evaluation.figures import plotly_script
 from evaluation.page import Markup, Section, facts, findings, note, table, text, write_page
@@ -32,7 +31,7 @@ def write_report(workspace: Workspace, *, run: str | None, out: Path, title: str
     keeps every pixel of a patient out of the file.
     """
     corpus = read_corpus(workspace)
-    chapters = corpus_sections(corpus)
+    chapters = corpus_sections(corpus, figures=run is not None)
     sentences = corpus_findings(corpus)
     if run is not None:
         found = read_run(workspace, run, num_pictures=num_pictures)
@@ -62,25 +61,13 @@ def write_bias_page(
     """
     corpus = Corpus(
         datasets=datasets, counts=counts.to_pylist(), persons=persons.to_pylist(),
-        associations=[] if associations is None else _numbered(associations.to_pylist()),
+        associations=[] if associations is None else numbered(associations.to_pylist()),
     )  # fmt: skip
     return write_page(
         out, title=title, subtitle=f"What is in the data, {datetime.now(UTC):%d %B %Y}",
-        head=facts(corpus_facts(corpus)) + findings(corpus_findings(corpus)), sections=corpus_sections(corpus),
+        head=facts(corpus_facts(corpus)) + findings(corpus_findings(corpus)),
+        sections=corpus_sections(corpus, figures=False),
     )  # fmt: skip
-
-
-def read_corpus(workspace: Workspace) -> Corpus:
-    """What the data stages left; empty where they have not run."""
-    return Corpus(
-        datasets=_datasets(workspace),
-        counts=_rows(workspace.census / "counts.parquet") or [],
-        persons=_rows(workspace.census / "persons.parquet") or [],
-        associations=_numbered(_rows(workspace.census / "associations.parquet") or []),
-        leakage=_rows(workspace.leakage),
-        margins=_rows(workspace.solution.with_name("margins.parquet")) or [],
-        solution=_json(workspace.solution),
-    )
 
 
 def read_run(workspace: Workspace, run: str, *, num_pictures: int = 0) -> Run:
@@ -100,49 +87,8 @@ def read_run(workspace: Workspace, run: str, *, num_pictures: int = 0) -> Run:
     )
 
 
-def _datasets(workspace: Workspace) -> list[dict[str, Any]]:
-    """Rows in from the stamps of reading; samples by split and reasons of rejection as the tables hold them."""
-    read = _read_summaries(workspace)
-    splits = _delta_counts(workspace.samples, ["dataset", "split"])
-    reasons = _delta_counts(workspace.quarantine, ["dataset", "reason"])
-    names = sorted(set(read) | {key[0] for key in splits})
-    rows = []
-    for name in names:
-        by_split = {key[1]: number for key, number in splits.items() if key[0] == name}
-        by_reason = {key[1]: number for key, number in reasons.items() if key[0] == name}
-        samples, aside = sum(by_split.values()), sum(by_reason.values())
-        rows_in = read.get(name, {}).get("rows_in", samples + aside)
-        rows.append(
-            {"dataset": name, "rows_in": rows_in, "samples": samples, "quarantined": aside,
-             "by_reason": by_reason, "splits": by_split}
-        )  # fmt: skip
-    return rows
-
-
-def _read_summaries(workspace: Workspace) -> dict[str, dict[str, Any]]:
-    return {
-        path.stem.removeprefix("read-"): json.loads(path.read_text())["summary"]
-        for path in sorted((workspace.root / "stages").glob("read-*.json"))
-    }
-
-
-def _delta_counts(path: Path, columns: list[str]) -> Counter[tuple[str, ...]]:
-    """How often each combination of columns stands in a Delta table; empty where there is none."""
-    from deltalake import DeltaTable
-
-    if not (path / "_delta_log").exists():
-        return Counter()
-    table_ = pa.table(DeltaTable(path).to_pyarrow_table(columns=columns))
-    return Counter(tuple(str(row[name]) for name in columns) for row in table_.to_pylist())
-
-
 def _rows(path: Path) -> list[dict[str, Any]] | None:
     return pq.read_table(path).to_pylist() if path.exists() else None
-
-
-def _numbered(associations: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Only pairs whose strength is a number."""
-    return [row for row in associations if row["cramers_v"] is not None and math.isfinite(row["cramers_v"])]
 
 
 def _json(path: Path) -> dict[str, Any] | None:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from ingest.attributes import ATTRIBUTES, MISSING, connect_samples, fetch
 from ingest.errors import BadInput, GateRefused
+from ingest.sample import PERSON_HASH_SQL
 from ingest.workspace import Workspace, publishing, write_json
 from shards.cells import Cells, collapse, effective_share, spread
 from shards.certificate import Method, certify, compare
@@ -24,7 +25,14 @@ ROWS_PER_BATCH = 122_880
 LARGEST_NUM_LEVELS = 2_000
 """Levels of all targets together: the solver holds a square matrix of them."""
 MARGINS_SCHEMA = pa.schema(
-    [("attribute", pa.string()), ("level", pa.string()), ("before", pa.float64()), ("after", pa.float64())]
+    [
+        ("attribute", pa.string()),
+        ("level", pa.string()),
+        ("num_rows", pa.int64()),
+        ("num_persons", pa.int64()),
+        ("before", pa.float64()),
+        ("after", pa.float64()),
+    ]
 )
 _SUMMARY = ("duality_gap", "effective_share", "max_weight", "strength_factor", "num_cells", "num_rows", "seconds")
 
@@ -190,33 +198,34 @@ def _write_margins(
     ratios: NDArray[np.float64],
     attributes: list[str],
 ) -> None:
-    """margins.parquet: share of the training rows at each level, before and after, targeted or not.
+    """margins.parquet: share of the training rows at each level before and after, targeted or not, with its persons.
 
-    A row with several labels counts under each.
+    A row with several labels counts under each. Cells give a margin exactly; else threads add up in any order, of
+    which twelve digits are kept.
     """
     tables = [MARGINS_SCHEMA.empty_table()]
     for name in attributes:
-        if name in cells.levels:
-            before, after = cells.margin(name, cells.ones), cells.margin(name, ratios / (cells.shares @ ratios))
-            columns = [[name] * len(before), cells.levels[name], before, after]
-            tables.append(pa.table(columns, schema=MARGINS_SCHEMA))
-        else:
-            tables.append(_untargeted_margin(connection, name, cells.num_rows))
+        known = name in cells.levels
+        table = fetch(connection, _margin_query(name, cells.num_rows, view="training" if known else "weighed"))
+        if known:
+            after = pa.array(cells.margin(name, ratios / (cells.shares @ ratios)))
+            table = table.set_column(table.schema.get_field_index("after"), "after", after)
+        tables.append(table.cast(MARGINS_SCHEMA))
     with publishing(workspace.solution.with_name("margins.parquet")) as staged:
         pq.write_table(pa.concat_tables(tables), staged)
 
 
-def _untargeted_margin(connection: duckdb.DuckDBPyConnection, name: str, num_rows: int) -> pa.Table:
-    """The margin of an attribute that cells do not tell apart. Threads add in any order: twelve digits are kept."""
+def _margin_query(name: str, num_rows: int, *, view: str) -> str:
     sql = ATTRIBUTES[name].sql
     level = (
         f"unnest(CASE WHEN len({sql}) > 0 THEN list_distinct({sql}) ELSE ['{MISSING}'] END)"
         if ATTRIBUTES[name].is_list
         else f"coalesce({sql}, '{MISSING}')"
     )
-    return fetch(
-        connection,
-        f"SELECT '{name}' AS attribute, level, count(*) / {num_rows} AS before, "
-        f"round(sum(weight) / {num_rows}, 12) AS after "
-        f"FROM (SELECT {level} AS level, weight FROM weighed) GROUP BY level ORDER BY level",
-    ).cast(MARGINS_SCHEMA)
+    weight = "weight" if view == "weighed" else "1.0"
+    return (
+        f"SELECT '{name}' AS attribute, level, count(*) AS num_rows, count(DISTINCT person) AS num_persons, "
+        f"count(*) / {num_rows} AS before, round(sum(weight) / {num_rows}, 12) AS after FROM "
+        f"(SELECT {level} AS level, {weight} AS weight, {PERSON_HASH_SQL} AS person FROM {view}) "
+        "GROUP BY level ORDER BY level"
+    )

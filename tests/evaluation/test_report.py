@@ -43,7 +43,7 @@ def test_the_whole_report_opens_without_complaint_or_request(
     page, complaints = opened(browser, path, width_px=width_px)
     assert complaints == []
     assert page.evaluate("document.documentElement.scrollWidth") <= width_px
-    assert page.locator(".js-plotly-plot").count() == 2
+    assert page.locator(".js-plotly-plot").count() == 3
     for anchor in page.locator("nav a").all():
         assert page.locator(anchor.get_attribute("href")).count() == 1
     words = page.inner_text("body")

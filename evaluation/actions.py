@@ -1,0 +1,122 @@
+"""From a finding to what was done about it: which margin of the weights answers it, or that none does."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from evaluation.census_figures import pair_words
+from evaluation.corpus import Corpus, attributes_of, is_absent, levels_of
+from evaluation.page import name_of, percent, sentence_case
+from evaluation.rows import EVERYTHING
+
+Row = dict[str, Any]
+MISSING_SHARE = 0.2
+"""Above this share of missing rows, an attribute is a finding of its own (METHODS section 5)."""
+NUM_ASSOCIATIONS = 5
+_NO_BIAS_QUESTION = frozenset({"dataset", "task", "label", "split"})
+
+
+@dataclass(frozen=True)
+class Finding:
+    """words: what was found about ``attribute`` (and ``level``). action: what the weights do about it.
+
+    answered: whether a margin has it as its target; margin: its line in margins.parquet.
+    """
+
+    attribute: str
+    level: str | None
+    words: str
+    action: str
+    answered: bool
+    margin: Row | None = None
+
+
+def findings_of(corpus: Corpus) -> list[Finding]:
+    """What the census found wanting, each with its margin: who is missing, what goes together, what is not known."""
+    found = [*_against_reference(corpus), *_rarest(corpus), *_together(corpus), *_unknown(corpus)]
+    return sorted(found, key=lambda finding: not finding.answered)
+
+
+def _against_reference(corpus: Corpus) -> list[Finding]:
+    """Levels whose share is known to differ from the reference population's, the most missing first."""
+    rows = [
+        row for row in corpus.reference
+        if row["dataset"] == EVERYTHING and not row["suppressed"] and row["high"] is not None and row["high"] < 1
+    ]  # fmt: skip
+    return [
+        _finding(
+            corpus, row["attribute"], row["level"],
+            f"{sentence_case(name_of(row['level']))}: {percent(row['observed'])} of rows, "
+            f"{percent(row['expected'])} in the reference population.",
+        )
+        for row in sorted(rows, key=lambda row: row["ratio"])
+    ]  # fmt: skip
+
+
+def _rarest(corpus: Corpus) -> list[Finding]:
+    """Where there is no reference: the rarest known level of each attribute."""
+    referenced = {row["attribute"] for row in corpus.reference}
+    found = []
+    for attribute in attributes_of(corpus.counts):
+        known = [row for row in levels_of(corpus.counts, attribute, EVERYTHING) if not is_absent(row) and row["share"]]
+        if attribute in referenced or attribute in _NO_BIAS_QUESTION or len(known) < 2:
+            continue
+        most, least = max(known, key=lambda row: row["share"]), min(known, key=lambda row: row["share"])
+        words = (
+            f"{sentence_case(name_of(least['level']))} is the rarest with {percent(least['share'])} of rows, "
+            f"{name_of(most['level'])} the most frequent with {percent(most['share'])}."
+        )
+        found.append(_finding(corpus, attribute, least["level"], words))
+    return found
+
+
+def _together(corpus: Corpus) -> list[Finding]:
+    """The strongest associations that survive the correction, answered where either side is targeted."""
+    known = [
+        row for row in corpus.associations if (p := row.get("q_value", row.get("p_value"))) is not None and p <= 0.05
+    ]
+    found = []
+    for row in sorted(known, key=lambda row: -row["cramers_v"])[:NUM_ASSOCIATIONS]:
+        words = f"{sentence_case(pair_words(row))} go together (Cramér's V {row['cramers_v']:.2f})."
+        targeted = [name for name in (row["attribute_a"], row["attribute_b"]) if _targeted(corpus, name)]
+        action = (
+            f"The margins of {' and '.join(map(name_of, targeted))} are moved; what remains between the two is not."
+            if targeted
+            else f"No target: add weights.targets.{row['attribute_a']}."
+        )
+        found.append(Finding(row["attribute_a"], None, words, action, bool(targeted)))
+    return found
+
+
+def _unknown(corpus: Corpus) -> list[Finding]:
+    """Attributes that too many rows do not tell: no weight can repair that."""
+    return [
+        Finding(
+            row["attribute"], row["level"],
+            f"{sentence_case(name_of(row['attribute']))} is not known for {percent(row['share'])} of rows.",
+            "No weight can repair this: weighting leaves such rows free.", answered=False,
+        )
+        for row in corpus.counts
+        if row["dataset"] == EVERYTHING and row["level"] == "__missing__" and (row["share"] or 0) > MISSING_SHARE
+    ]  # fmt: skip
+
+
+def _finding(corpus: Corpus, attribute: str, level: str, words: str) -> Finding:
+    margin = _margin(corpus.margins, attribute, level)
+    if margin is not None and margin["target"] is not None and not margin["hidden"]:
+        action = (
+            f"Margin {name_of(attribute)} = {name_of(level)}: {percent(margin['before'])} of training rows before, "
+            f"target {percent(margin['target'])}, {percent(margin['after'])} after."
+        )
+        return Finding(attribute, level, words, action, answered=True, margin=margin)
+    return Finding(
+        attribute, level, words, f"No target: add weights.targets.{attribute}.", answered=False, margin=margin
+    )
+
+
+def _margin(margins: Sequence[Row], attribute: str, level: str) -> Row | None:
+    return next((row for row in margins if (row["attribute"], row["level"]) == (attribute, level)), None)
+
+
+def _targeted(corpus: Corpus, attribute: str) -> bool:
+    return any(row["attribute"] == attribute and row["target"] is not None for row in corpus.margins)

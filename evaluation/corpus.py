@@ -1,0 +1,158 @@
+"""What the data stages left in a workspace, as rows: the census, the weights, the leakage. Aggregates only.
+
+A table that is absent (an older workspace, a stage that has not run) is an empty list.
+"""
+
+import json
+import math
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from evaluation.rows import ordered_levels
+from ingest.attributes import MISSING, NOT_APPLICABLE
+from ingest.workspace import Workspace
+
+Row = dict[str, Any]
+_ORDERED = frozenset({"age_band", "skin_type"})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Corpus:
+    """What the data stages left, as rows; empty where a stage has not run.
+
+    datasets: ``dataset, rows_in, samples, quarantined, by_reason`` and where known ``splits``. margins: the lines of
+    margins.parquet with ``target`` (None without one) and ``hidden``. The rest: see ``ingest.census``.
+    """
+
+    datasets: list[Row]
+    counts: list[Row]
+    persons: list[Row]
+    associations: list[Row] = field(default_factory=list)
+    reference: list[Row] = field(default_factory=list)
+    missingness: list[Row] = field(default_factory=list)
+    provenance: list[Row] = field(default_factory=list)
+    drift: list[Row] = field(default_factory=list)
+    drift_totals: list[Row] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    leakage: list[Row] | None = None
+    margins: list[Row] = field(default_factory=list)
+    solution: Row | None = None
+
+
+def read_corpus(workspace: Workspace) -> Corpus:
+    """What the data stages left; empty where they have not run."""
+    counts = census_rows(workspace, "counts")
+    solution = _json(workspace.solution)
+    return Corpus(
+        datasets=_datasets(workspace),
+        counts=counts,
+        persons=census_rows(workspace, "persons"),
+        associations=numbered(census_rows(workspace, "associations")),
+        reference=census_rows(workspace, "reference"),
+        missingness=census_rows(workspace, "missingness"),
+        provenance=census_rows(workspace, "provenance"),
+        drift=census_rows(workspace, "drift"),
+        drift_totals=census_rows(workspace, "drift_totals"),
+        notes=(_json(workspace.census / "census.json") or {}).get("notes", []),
+        leakage=_rows(workspace.leakage),
+        margins=_margins(_rows(workspace.solution.with_name("margins.parquet")) or [], solution, counts),
+        solution=solution,
+    )
+
+
+def census_rows(workspace: Workspace, name: str, **equal: str | int) -> list[Row]:
+    """The rows of ``census/<name>.parquet`` whose columns equal ``equal``; none where there is no such table."""
+    path = workspace.census / f"{name}.parquet"
+    if not path.exists():
+        return []
+    filters = [(column, "=", value) for column, value in equal.items()]
+    rows: list[Row] = pq.read_table(path, filters=filters or None).to_pylist()
+    return rows
+
+
+def _margins(margins: list[Row], solution: Row | None, counts: list[Row]) -> list[Row]:
+    """Each margin with its target, and whether the census hides its level."""
+    targets = {(line["attribute"], line["level"]): line["target"] for line in (solution or {}).get("margins", [])}
+    hidden = {(row["attribute"], row["level"]) for row in counts if row["suppressed"]}
+    return [
+        row
+        | {
+            "num_persons": row.get("num_persons"),
+            "target": targets.get((row["attribute"], row["level"])),
+            "hidden": (row["attribute"], row["level"]) in hidden,
+        }
+        for row in margins
+    ]
+
+
+def attributes_of(counts: Sequence[Row]) -> list[str]:
+    return list(dict.fromkeys(row["attribute"] for row in counts))
+
+
+def levels_of(counts: Sequence[Row], attribute: str, dataset: str) -> list[Row]:
+    """The rows of one attribute: ordered ones in order, others by persons; what is not known last."""
+    rows = [row for row in counts if row["attribute"] == attribute and row["dataset"] == dataset]
+    rank = {level: place for place, level in enumerate(ordered_levels({row["level"] for row in rows}))}
+    if attribute in _ORDERED:
+        return sorted(rows, key=lambda row: rank[row["level"]])
+    return sorted(rows, key=lambda row: (is_absent(row), -(row["num_rows"] or 0), row["level"]))
+
+
+def is_absent(row: Row) -> bool:
+    """Whether the level says that it is not known, or does not apply."""
+    return row["level"] in (MISSING, NOT_APPLICABLE, "unknown")
+
+
+def numbered(associations: list[Row]) -> list[Row]:
+    """Only pairs whose strength is a number."""
+    return [row for row in associations if row["cramers_v"] is not None and math.isfinite(row["cramers_v"])]
+
+
+def _datasets(workspace: Workspace) -> list[Row]:
+    """Rows in from the stamps of reading; samples by split and reasons of rejection as the tables hold them."""
+    read = _read_summaries(workspace)
+    splits = _delta_counts(workspace.samples, ["dataset", "split"])
+    reasons = _delta_counts(workspace.quarantine, ["dataset", "reason"])
+    names = sorted(set(read) | {key[0] for key in splits})
+    rows = []
+    for name in names:
+        by_split = {key[1]: number for key, number in splits.items() if key[0] == name}
+        by_reason = {key[1]: number for key, number in reasons.items() if key[0] == name}
+        samples, aside = sum(by_split.values()), sum(by_reason.values())
+        rows_in = read.get(name, {}).get("rows_in", samples + aside)
+        rows.append(
+            {"dataset": name, "rows_in": rows_in, "samples": samples, "quarantined": aside,
+             "by_reason": by_reason, "splits": by_split}
+        )  # fmt: skip
+    return rows
+
+
+def _read_summaries(workspace: Workspace) -> dict[str, Row]:
+    return {
+        path.stem.removeprefix("read-"): json.loads(path.read_text())["summary"]
+        for path in sorted((workspace.root / "stages").glob("read-*.json"))
+    }
+
+
+def _delta_counts(path: Path, columns: list[str]) -> Counter[tuple[str, ...]]:
+    """How often each combination of columns stands in a Delta table; empty where there is none."""
+    from deltalake import DeltaTable
+
+    if not (path / "_delta_log").exists():
+        return Counter()
+    table_ = pa.table(DeltaTable(path).to_pyarrow_table(columns=columns))
+    return Counter(tuple(str(row[name]) for name in columns) for row in table_.to_pylist())
+
+
+def _rows(path: Path) -> list[Row] | None:
+    return pq.read_table(path).to_pylist() if path.exists() else None
+
+
+def _json(path: Path) -> Row | None:
+    return json.loads(path.read_text()) if path.exists() else None
