@@ -104,7 +104,7 @@ def association_strengths(rows: Sequence[Row]) -> Any:
         hovertext=[f"{pair_words(row)}: V {row['cramers_v']:.2f}" for row in rows], hoverinfo="text",
     )  # fmt: skip
     figure.update_xaxes(range=[-0.02, 1.04], tickvals=[0, 0.25, 0.5, 0.75, 1], tickformat=".2f")
-    _finish(figure, [_wrapped(pair_words(row)) for row in rows], legend=bool(held), bar_px=40)
+    _finish(figure, [_wrapped(pair_words(row)) for row in rows], legend=bool(held), bar_px=40, percent=False)
     return figure
 
 
@@ -174,23 +174,25 @@ def _beside(
     widest = max(reach, default=1.0) or 1.0
     for place, (row, end) in enumerate(zip(rows, reach, strict=True)):
         figure.add_annotation(
-            x=end + 0.02 * widest, y=place, text=_share_words(row), showarrow=False, xanchor="left", align="left",
+            x=end, y=place, xshift=9, text=_share_words(row), showarrow=False, xanchor="left", align="left",
             font={"size": 12, "color": GREY if row["suppressed"] or row["level"] in ABSENT else INK},
         )  # fmt: skip
-    figure.update_xaxes(range=[0, 1.75 * widest])
+    figure.update_xaxes(range=[0, 1.8 * widest])
 
 
 def _finish(figure: Any, ticks: Sequence[str], *, legend: bool, bar_px: int = _BAR_PX, percent: bool = True) -> Any:
     figure.update_yaxes(
-        tickvals=list(range(len(ticks))), ticktext=list(ticks), range=[-0.7, len(ticks) - 0.3], showgrid=False
+        tickvals=list(range(len(ticks))), ticktext=list(ticks), range=[-0.7, len(ticks) - 0.3], showgrid=False,
+        ticklabelstandoff=6,
     )
     if percent:
         figure.update_xaxes(tickformat=".0%", nticks=5)
     return styled(figure, height=64 + bar_px * max(1, len(ticks)), legend=legend)
 
 
-def _gap(high: float | None, low: float | None) -> float:
-    return 0.0 if high is None or low is None else max(0.0, high - low)
+def _gap(high: float | None, low: float | None) -> float | None:
+    """Length of one arm of an interval; none where there is no interval."""
+    return None if high is None or low is None else max(0.0, high - low)
 
 
 def _tick(level: object) -> str:

@@ -8,7 +8,7 @@ from evaluation.page import BLUE, GREY, ORANGE, Markup, name_of, sentence_case
 from evaluation.rows import EVERYTHING, NO_GROUP
 
 _FONT = {"family": "system-ui, -apple-system, 'Segoe UI', Roboto, Arial, sans-serif", "size": 13, "color": "#17202b"}
-CONFIG = {"displayModeBar": False, "responsive": True}
+CONFIG: Any = {"displayModeBar": False, "responsive": True}
 _ROW_PX = 27
 Row = dict[str, Any]
 

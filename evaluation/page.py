@@ -130,7 +130,7 @@ def write_page(
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">'
-        f'<link rel="icon" href="data:,"><title>{text(title)}</title><style>{_STYLE}</style>{inlined}</head><body>'
+        f'<link rel="icon" href="data:,"><title>{text(title)}</title><style>{STYLE}</style>{inlined}</head><body>'
         '<a class="skip" href="#main">Skip to the content</a>'
         f'<header><p class="brand">BiasCareVL</p><h1>{text(title)}</h1><p class="subtitle">{text(subtitle)}</p>'
         f'</header><nav aria-label="Contents"><ul>{links}</ul></nav><main id="main">{head}{chapters}</main>'
@@ -145,7 +145,7 @@ _POLICY = (
     "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data: blob:; font-src data:"
 )
 
-_STYLE = """
+STYLE = """
 :root { --ink: #17202b; --soft: #4d5866; --line: #d9dee5; --wash: #f4f6f8; --accent: #0b5c8f; }
 * { box-sizing: border-box; }
 html { scroll-padding-top: 3.6rem; -webkit-text-size-adjust: 100%; }

@@ -12,6 +12,7 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
+from evaluation.app.config import DashboardConfig
 from evaluation.fairness import DELTA
 from ingest.adapters import ADAPTERS
 from ingest.attributes import ATTRIBUTES
@@ -57,6 +58,7 @@ _TABLES: dict[str, type[Any]] = {
     "model": ModelConfig,
     "training": TrainingConfig,
     "evaluation": EvaluationConfig,
+    "dashboard": DashboardConfig,
 }
 _TOP_KEYS = ("workspace", "seed", "datasets", *_TABLES)
 _DATASET_KEYS = tuple(f.name for f in dataclasses.fields(DatasetConfig) if f.name not in ("options", "key"))
@@ -77,6 +79,7 @@ class Config:
     model: ModelConfig = field(default_factory=ModelConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
+    dashboard: DashboardConfig = field(default_factory=DashboardConfig)
 
 
 def load_config(source: Path, *, workspace: Path | None = None) -> Config:

@@ -1,5 +1,6 @@
 """Predictions small enough to be judged by hand, and a workspace whose every stage has run."""
 
+import datetime
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -119,7 +120,10 @@ def _write_data_stages(space: Workspace, census: dict[str, Any]) -> None:
     solution = {"margins": margins, "feasible": True, "duality_gap": 1e-12, "effective_share": 0.93, "max_weight": 1.4,
                 "num_cells": 8, "num_rows": 100, "seconds": 0.01}  # fmt: skip
     write_json(space.solution, solution)
-    shares = [{key: row[key] for key in ("attribute", "level", "before", "after")} for row in margins]
+    shares = [
+        {key: row[key] for key in ("attribute", "level", "before", "after")} | {"num_rows": 40, "num_persons": 38}
+        for row in margins
+    ]
     pq.write_table(pa.Table.from_pylist(shares), space.solution.with_name("margins.parquet"))
 
 
@@ -136,3 +140,88 @@ def _write_run(space: Workspace, draw: Callable[..., Tables]) -> None:
     lines = [json.dumps({"step": step, "loss": 3 / step}) for step in range(1, 60)]
     (folder / "train.jsonl").write_text("\n".join(lines) + "\n")
     write_json(folder / "run.json", {"run": "small", "seed": 7, "digest": "cd" * 16})
+
+
+def _write_further_census(space: Workspace) -> None:
+    """The tables that a census of today writes beyond counts, associations and persons (``ingest.census``)."""
+    shown: dict[str, Any] = {"suppressed": False}
+    whole = {"dataset": "__all__"} | shown
+    population = {"d": 0.12, "null_95": 0.05, "p_value": 0.001, "reference": "city register", "version": "2",
+                  "date": datetime.date(2024, 1, 1)}  # fmt: skip
+    tables: dict[str, list[dict[str, Any]]] = {
+        "reference": [
+            {"attribute": "sex", "level": level, "observed": seen, "expected": wanted, "ratio": seen / wanted,
+             "low": 0.9 * seen / wanted, "high": 1.1 * seen / wanted, **whole, **population}
+            for level, seen, wanted in (("female", 0.4, 0.5), ("male", 0.55, 0.47), ("other", 0.0, 0.03))
+        ],
+        "associations": [
+            {"attribute_a": "sex", "attribute_b": b, "level_b": level, "num_rows": 95, "num_persons": 90,
+             "cramers_v": v, "low": v - 0.1, "high": v + 0.1, "p_value": p, "q_value": 2 * p, "family_size": 7,
+             "strongest_a": "female", "strongest_b": "dermoscopy", "odds_ratio": 3.0, "odds_low": 2.0,
+             "odds_high": 4.5, "mh_ratio": 1.1, "mh_low": 0.8, "mh_high": 1.5, "strata": "dataset",
+             "homogeneity_p": 0.4, "explained": explained, "reversal": False}
+            for b, level, v, p, explained in (
+                ("modality", None, 0.31, 2e-5, True), ("age_band", None, 0.22, 0.004, False),
+                ("label", "nevus", 0.12, 0.3, False),
+            )
+        ],
+        "prevalence": [
+            {"attribute": "sex", "level": level, "label": "nevus", "num_rows": 40, "num_persons": 38,
+             "num_positive": 20, "prevalence": share, "low": share - 0.1, "high": share + 0.1,
+             "difference": share - 0.4, "difference_low": -0.1, "difference_high": 0.2, "ratio": share / 0.4,
+             "ratio_low": 0.8, "ratio_high": 1.9, **shown}
+            for level, share in (("female", 0.5), ("male", 0.35))
+        ],
+        "missingness": [
+            {"attribute": name, "dataset": dataset, "num_rows": 100, "num_persons": 90, "num_missing": 5,
+             "share": share, "low": 0.02, "high": 0.1, **shown}
+            for dataset in ("__all__", "skin", "chest") for name, share in (("sex", 0.05), ("age_band", 0.3))
+        ],
+        "intersections": [
+            {"order": 2, "attribute_1": "modality", "level_1": "dermoscopy", "attribute_2": "sex", "level_2": level,
+             "attribute_3": None, "level_3": None, "num_rows": None if hidden else 30,
+             "num_persons": None if hidden else 28, "share": None if hidden else 0.3,
+             "expected": None if hidden else 20.0, "lift": None if hidden else lift, "low": None if hidden else 1.2,
+             "high": None if hidden else 1.9, "suppressed": hidden}
+            for level, lift, hidden in (("female", 1.5, False), ("male", 0.7, False), ("other", 1.0, True))
+        ],
+        "provenance": [
+            {"attribute": name, "source": source, "num_rows": 50, "num_persons": 45, "share": share, **whole}
+            for name, source, share in (
+                ("modality", "metadata", 0.6), ("modality", "rule", 0.4), ("anatomy", "curated", 0.7),
+                ("anatomy", "__missing__", 0.3),
+            )
+        ],
+        "protocol": [
+            {"field": "kVp", "unit": "kV", "dataset": "chest", "num_rows": 40, "num_persons": 40, "median": 120.0,
+             "q1": 110.0, "q3": 125.0, "eta2": 0.4, **shown}
+        ],
+        "drift": [
+            {"before": 0, "after": 1, "attribute": "sex", "level": level, "rows_before": 40, "rows_after": 50,
+             "persons_before": 38, "persons_after": 47, "rows_came": 10, "rows_went": 0, "rows_moved_in": 0,
+             "rows_moved_out": 0, "share_before": 0.4, "share_after": 0.4 + change, "change": change,
+             "low": change - 0.03, "high": change + 0.03, "p_value": 0.01, "q_value": q, "family_size": 3, **whole}
+            for level, change, q in (("female", 0.1, 0.02), ("male", -0.1, 0.02), ("__missing__", 0.01, 0.6))
+        ],
+        "drift_totals": [
+            {"before": 0, "after": 1, "rows_before": 90, "rows_after": 100, "came": 12, "went": 2, "moved": 3,
+             "same": 85, **whole}
+        ],
+    }  # fmt: skip
+    for name, rows in tables.items():
+        pq.write_table(pa.Table.from_pylist(rows), space.census / f"{name}.parquet")
+
+
+@pytest.fixture
+def full_workspace(workspace: Workspace) -> Workspace:
+    """``workspace`` with every table of the census, and a certificate that compares methods."""
+    _write_further_census(workspace)
+    solution = json.loads(workspace.solution.read_text())
+    line = {"largest_residual": 1e-9, "effective_share": 0.93, "min_weight": 0.8, "max_weight": 1.4,
+            "num_rows_outside_bounds": 0, "num_rows_above_cap": 0}  # fmt: skip
+    compared = [line | {"method": "calibration"}, line | {"method": "inverse", "largest_residual": 0.12}]
+    clipped = {"attribute": "sex", "level": "other", "wanted": 0.3, "target": 0.1, "reachable_low": 0.0,
+               "reachable_high": 0.1}  # fmt: skip
+    further = {"comparison": compared, "clipped": [clipped], "method": "calibration", "strength_factor": 0.8}
+    write_json(workspace.solution, solution | further)
+    return workspace

@@ -1,0 +1,1 @@
+"""The live dashboard: the corpus as the report shows it, to click through. Reads aggregates only; needs no network."""
