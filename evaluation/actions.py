@@ -109,9 +109,12 @@ def _finding(corpus: Corpus, attribute: str, level: str, words: str) -> Finding:
             f"target {percent(margin['target'])}, {percent(margin['after'])} after."
         )
         return Finding(attribute, level, words, action, answered=True, margin=margin)
-    return Finding(
-        attribute, level, words, f"No target: add weights.targets.{attribute}.", answered=False, margin=margin
-    )
+    action = f"No target: add weights.targets.{attribute}."
+    if margin is None:
+        action = "No training row has it: weights cannot help, further data can."
+    elif margin["hidden"]:
+        action = "Suppressed: too few persons to say."
+    return Finding(attribute, level, words, action, answered=False, margin=margin)
 
 
 def _margin(margins: Sequence[Row], attribute: str, level: str) -> Row | None:

@@ -182,7 +182,10 @@ def _beside(
 
 def _finish(figure: Any, ticks: Sequence[str], *, legend: bool, bar_px: int = _BAR_PX, percent: bool = True) -> Any:
     figure.update_yaxes(
-        tickvals=list(range(len(ticks))), ticktext=list(ticks), range=[-0.7, len(ticks) - 0.3], showgrid=False,
+        tickvals=list(range(len(ticks))),
+        ticktext=list(ticks),
+        range=[-0.7, len(ticks) - 0.3],
+        showgrid=False,
         ticklabelstandoff=6,
     )
     if percent:

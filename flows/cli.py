@@ -285,6 +285,18 @@ def score(
 
 
 @app.command()
+def dashboard(
+    config: ConfigFile,
+    workspace: WorkspaceOption = None,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="On this machine; 0 takes a free one.")] = 8050,
+) -> None:
+    """Show the census, the weights and the drift as live pages, on this machine only."""
+    from flows.show import show_dashboard
+
+    show_dashboard(_load(config, workspace), port=port)
+
+
+@app.command()
 def status(config: ConfigFile, workspace: WorkspaceOption = None) -> None:
     """Say which stages are up to date and which would run."""
     from flows.runner import print_status

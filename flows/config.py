@@ -97,13 +97,26 @@ def load_config(source: Path, *, workspace: Path | None = None) -> Config:
     sections = {name: _table(tables[name], kind, source, name) for name, kind in _TABLES.items() if name in tables}
     if "shards" in sections:
         sections["shards"] = _absolute_store(sections["shards"], folder)
-    return Config(
+    config = Config(
         source=source.resolve(),
         workspace=Workspace(location),
         seed=_value(tables.get("seed", 0), int, source, "seed"),
         datasets=_datasets(tables.get("datasets", []), source, folder),
         **sections,
     )
+    _check_example_images(config)
+    return config
+
+
+def _check_example_images(config: Config) -> None:
+    """Pictures may be shown of configured data sets that are not identifiable, and of no others."""
+    allowed = [dataset.name for dataset in config.datasets if not dataset.identifiable]
+    for name in config.dashboard.example_images:
+        if name not in allowed:
+            raise BadInput(
+                f"{config.source}: key dashboard.example_images: expected data sets that are not identifiable "
+                f"({', '.join(allowed) or 'none here'}), got {name!r}"
+            )
 
 
 def _absolute_store(shards: ShardsConfig, folder: Path) -> ShardsConfig:

@@ -2,6 +2,7 @@
 
 import datetime
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -38,16 +39,16 @@ def classified(correct_by_level: dict[str, list[list[int]]], *, attribute: str =
     return table.replace_schema_metadata({"classes": '["melanoma", "nevus"]'}), pa.Table.from_pylist(samples)
 
 
+def drawn(accuracy: dict[str, float], *, num_persons: int, seed: int) -> Tables:
+    """Predictions drawn with a given accuracy per level, one row per person."""
+    generator = np.random.default_rng(seed)
+    return classified(
+        {level: generator.binomial(1, share, (num_persons, 1)).tolist() for level, share in accuracy.items()}
+    )
+
+
 @pytest.fixture
 def draw() -> Callable[..., Tables]:
-    """Predictions drawn with a given accuracy per level, one row per person."""
-
-    def drawn(accuracy: dict[str, float], *, num_persons: int, seed: int) -> Tables:
-        generator = np.random.default_rng(seed)
-        return classified(
-            {level: generator.binomial(1, share, (num_persons, 1)).tolist() for level, share in accuracy.items()}
-        )
-
     return drawn
 
 
@@ -73,6 +74,10 @@ def _associations() -> pa.Table:
 
 @pytest.fixture
 def census() -> dict[str, Any]:
+    return _census()
+
+
+def _census() -> dict[str, Any]:
     """The arguments of write_bias_page, one level of which tries to be markup."""
     persons = [{"dataset": "skin", "person_column": "study_id", "num_rows": 60, "num_persons": 50},
                {"dataset": "chest", "person_column": "patient_id", "num_rows": 40, "num_persons": 50}]  # fmt: skip
@@ -88,14 +93,20 @@ def census() -> dict[str, Any]:
 
 
 @pytest.fixture
-def workspace(tmp_path: Path, census: dict[str, Any], draw: Callable[..., Tables]) -> Workspace:
+def workspace(tmp_path: Path, workspace_read_only: Workspace) -> Workspace:
+    """A private copy, times kept."""
+    return Workspace(Path(shutil.copytree(workspace_read_only.root, tmp_path / "work", copy_function=shutil.copy2)))
+
+
+@pytest.fixture(scope="session")
+def workspace_read_only(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     """A workspace as the stages leave it, with one evaluated run named ``small``."""
-    space = Workspace(tmp_path / "work")
+    space, census = Workspace(tmp_path_factory.mktemp("workspace") / "work"), _census()
     space.census.mkdir(parents=True)
     for name in ("counts", "persons", "associations"):
         pq.write_table(census[name], space.census / f"{name}.parquet")
     _write_data_stages(space, census)
-    _write_run(space, draw)
+    _write_run(space)
     return space
 
 
@@ -127,10 +138,10 @@ def _write_data_stages(space: Workspace, census: dict[str, Any]) -> None:
     pq.write_table(pa.Table.from_pylist(shares), space.solution.with_name("margins.parquet"))
 
 
-def _write_run(space: Workspace, draw: Callable[..., Tables]) -> None:
+def _write_run(space: Workspace) -> None:
     folder = space.runs / "small"
     folder.mkdir(parents=True)
-    predictions, samples = draw({"female": 0.6, "male": 0.95, "other": 0.5}, num_persons=60, seed=1)
+    predictions, samples = drawn({"female": 0.6, "male": 0.95, "other": 0.5}, num_persons=60, seed=1)
     options: dict[str, Any] = {"num_resamples": 200, "seed": 1}
     pq.write_table(score(predictions, samples, "accuracy", ["sex"], **options), folder / "scores.parquet")
     pq.write_table(gaps(predictions, samples, "accuracy", ["sex"], **options), folder / "gaps.parquet")
@@ -213,8 +224,17 @@ def _write_further_census(space: Workspace) -> None:
 
 
 @pytest.fixture
-def full_workspace(workspace: Workspace) -> Workspace:
-    """``workspace`` with every table of the census, and a certificate that compares methods."""
+def full_workspace(tmp_path: Path, full_workspace_read_only: Workspace) -> Workspace:
+    """A private copy, times kept."""
+    folder = shutil.copytree(full_workspace_read_only.root, tmp_path / "full", copy_function=shutil.copy2)
+    return Workspace(Path(folder))
+
+
+@pytest.fixture(scope="session")
+def full_workspace_read_only(tmp_path_factory: pytest.TempPathFactory, workspace_read_only: Workspace) -> Workspace:
+    """The workspace with every table of the census, and a certificate that compares methods."""
+    folder = tmp_path_factory.mktemp("full") / "work"
+    workspace = Workspace(Path(shutil.copytree(workspace_read_only.root, folder, copy_function=shutil.copy2)))
     _write_further_census(workspace)
     solution = json.loads(workspace.solution.read_text())
     line = {"largest_residual": 1e-9, "effective_share": 0.93, "min_weight": 0.8, "max_weight": 1.4,
