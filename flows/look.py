@@ -11,7 +11,7 @@ from rich.console import Console
 from evaluation.report import write_bias_page
 from flows.progress import Reporter
 from ingest.adapters import ADAPTERS
-from ingest.adapters.recognise import Recognised, recognise_under, unrecognised_under
+from ingest.adapters.recognise import Recognised, once_each, recognise_under, unrecognised_under
 from ingest.adapters.root import Root
 from ingest.attributes import connect_table
 from ingest.census import associations, count_levels, count_persons, encode, with_partners
@@ -23,7 +23,7 @@ LOOKED_AT = ("dataset", "task", "modality", "anatomy", "sex", "age_band", "label
 
 def look_at(root: Path, out: Path) -> Path:
     """Write the bias page of everything recognised under ``root`` to ``out``. Opens no picture and no mask."""
-    found = _recognise(root)
+    found, _ = _recognise(root)
     console = Console(stderr=True, highlight=False)
     reporter = Reporter(console)
     tables, datasets = [], []
@@ -46,15 +46,18 @@ def look_at(root: Path, out: Path) -> Path:
     return out
 
 
-def _recognise(root: Path) -> list[Recognised]:
+def _recognise(root: Path) -> tuple[list[Recognised], list[str]]:
+    """The data sets under ``root``, each once, and a line for every folder that is left out; the lines are shown."""
     if not root.is_dir():
         raise BadInput(f"{root}: expected a folder, got none")
-    found = recognise_under(root)
-    for folder in unrecognised_under(root, found):
-        Console(stderr=True, highlight=False).print(f"[dim]not recognised: {folder}[/]")
+    found, again = once_each(recognise_under(root))
+    left_out = [f"not recognised: {folder}" for folder in unrecognised_under(root, [*found, *again])]
+    left_out += [f"{each.adapter} once more, left out: {each.folder}" for each in again]
+    for line in left_out:
+        Console(stderr=True, highlight=False, markup=False).print(line, style="dim", soft_wrap=True)
     if not found:
         raise BadInput(f"{root}: expected a data set in the layout of {', '.join(ADAPTERS)}, got none")
-    return found
+    return found, left_out
 
 
 def _read(recognised: Recognised, reporter: Reporter) -> tuple[pa.Table, dict[str, Any]]:
@@ -79,7 +82,7 @@ _TEMPLATE = """\
 # Written by `biascarevl init`. Every key: README, "Configuration". Paths are relative to this file.
 workspace = "work"
 seed = 2026
-{datasets}
+{left_out}{datasets}
 [census]
 attributes = ["modality", "anatomy", "sex", "age_band"]
 suppress_below = 11                      # persons; hides small cells of identifiable data sets
@@ -113,7 +116,8 @@ def write_config(root: Path, out: Path) -> None:
     if out.exists():
         raise BadInput(f"{out}: expected a new file, got one that exists; give --out")
     tables = []
-    for recognised in _recognise(root):
+    found, left_out = _recognise(root)
+    for recognised in found:
         lines = [
             "",
             "[[datasets]]",
@@ -124,7 +128,8 @@ def write_config(root: Path, out: Path) -> None:
             if isinstance(value, Path):
                 lines.append(f"{name} = {_quoted(value, out)}")
         tables.append("\n".join([*lines, ""]))
-    out.write_text(_TEMPLATE.format(datasets="".join(tables)))
+    comments = "".join(f"# {line}\n" for line in left_out)
+    out.write_text(_TEMPLATE.format(datasets="".join(tables), left_out=comments and f"\n{comments}"), encoding="utf-8")
 
 
 def _quoted(path: Path, out: Path) -> str:

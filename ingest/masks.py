@@ -5,6 +5,8 @@ stands only in the file name. Row-major, in the orientation of the picture (seen
 """
 
 import ast
+import struct
+import tokenize
 import zipfile
 import zlib
 from pathlib import Path
@@ -18,10 +20,17 @@ _ARCHIVE_ERRORS = (
     ValueError,
     KeyError,
     EOFError,
-    NotImplementedError,
+    RuntimeError,  # an encrypted member, an unknown compression
+    TypeError,
+    MemoryError,
+    OverflowError,
+    SyntaxError,
+    tokenize.TokenError,
+    struct.error,
     zipfile.BadZipFile,
     zlib.error,
 )
+"""What numpy and zipfile raise over damaged archives, as fuzzing found."""
 
 
 class CorruptMask(ValueError):
@@ -89,7 +98,7 @@ def _shape_in_name(path: Path) -> tuple[int, int, int]:
     parts = path.name.rsplit(".", 2)
     try:
         shape = ast.literal_eval(parts[-2]) if len(parts) == 3 else ()
-    except (ValueError, SyntaxError):
+    except (ValueError, SyntaxError, MemoryError, RecursionError):
         shape = ()
     sides = list(shape) if isinstance(shape, tuple) else []
     positive = all(isinstance(side, int) and side > 0 for side in sides)
@@ -110,7 +119,7 @@ def _sparse_channels(path: Path) -> tuple[list[np.ndarray], tuple[int, int]]:
             values, shape = archive["data"], tuple(int(side) for side in archive["shape"])
     except FileNotFoundError:
         raise
-    except (*_ARCHIVE_ERRORS, TypeError) as error:
+    except _ARCHIVE_ERRORS as error:
         raise CorruptMask(f"expected a CSR matrix, got {type(error).__name__}") from error
     if shape != (num_channels, height * width):
         raise MaskNameDisagrees(f"expected {(num_channels, height * width)} as named, got {shape}")

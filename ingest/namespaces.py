@@ -13,6 +13,8 @@ NAMESPACES: dict[str, str] = {
     "ham10000": "isic",
     "pubmedvision": "pmc",
     "pmc_vqa": "pmc",
+    "vqa_rad": "medpix",
+    "vqa_med_2019": "medpix",
 }
 """Data set -> namespace of its ``patient_id`` (before the pseudonym), ``study_id`` and ``figure_id``."""
 

@@ -162,6 +162,8 @@ def _slice_of(root: Root, source: _Source, entry: Any, *, row: int, split: Split
         root.resolve(source.prefix + image)
         return _with_masks(root, source, sample)
     except FileNotFoundError:
+        if not root.exists(source.prefix + image):
+            return sample  # nothing of the slice was fetched: its picture is what is missing
         problem = Reason.MASK_ABSENT, "expected the mask file that dataset.json names, got none"
     except MaskNameDisagrees as error:
         problem = Reason.MASK_NAME_DISAGREES, str(error)

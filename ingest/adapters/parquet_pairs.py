@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ingest.adapters.asked import question_columns, text_of
-from ingest.adapters.folders import is_image_folder, subfolders
+from ingest.adapters.folders import is_image_folder
 from ingest.adapters.root import Root, RowRefused
 from ingest.adapters.rows import parquet_has_columns
 from ingest.embedded import COLUMN, embedded_uri
@@ -42,7 +42,7 @@ def pairs_of(root: Root, splits: Sequence[Split], **common: Any) -> Iterator[Sam
 
     The files lie in data/, in the root or one folder below. Raises: BadInput when there are none.
     """
-    parts = next(filter(None, map(parts_under, (root.path, *subfolders(root.path)))), {})
+    parts = next(filter(None, map(parts_under, (root.path, *root.subfolders()))), {})
     if not any(parts.get(split) for split in splits):
         raise BadInput(f"{root.path}: expected data/{splits[0]}-*.parquet with {', '.join(TEXTS)}, got none")
     for split in splits:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ingest.adapters import ADAPTERS
-from ingest.adapters.folders import MAX_DEPTH, subfolders
+from ingest.adapters.folders import MAX_DEPTH, subfolders, unseen
 
 
 @dataclass(frozen=True)
@@ -26,15 +26,23 @@ def recognise_under(root: Path) -> list[Recognised]:
     """
     found: list[Recognised] = []
     level = [root]
+    seen: set[str] = set()
     for _ in range(MAX_DEPTH + 1):
         below: list[Path] = []
-        for folder in level:
+        for folder in unseen(level, seen):
             here = _recognise(folder, root)
             found += here
             if not here:
                 below += subfolders(folder)
         level = below
     return found
+
+
+def once_each(found: Iterable[Recognised]) -> tuple[list[Recognised], list[Recognised]]:
+    """The nearest folder of every adapter, and the rest: a second copy of a data set would count its people twice."""
+    first: dict[str, Recognised] = {}
+    again = [each for each in found if first.setdefault(each.adapter, each) is not each]
+    return list(first.values()), again
 
 
 def unrecognised_under(root: Path, found: Iterable[Recognised]) -> list[Path]:

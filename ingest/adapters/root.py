@@ -1,18 +1,21 @@
 """What an adapter is handed: one data set's folder, read safely, and a place for rows set aside."""
 
-import json
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from ingest.adapters.rows import read_csv, read_json_array, read_lines, read_parquet
+from ingest.adapters.folders import subfolders
+from ingest.adapters.rows import read_csv, read_json_array, read_lines, read_parquet, whole_json
 from ingest.deidentify import PUBLIC_KEY, pseudonym
 from ingest.embedded import container_of
 from ingest.errors import BadInput
 from ingest.namespaces import namespace_of
 from ingest.quarantine import Reason, Rejection
 from ingest.sample import Sample, sample_id_of
+
+_LONGEST_NAME, _LONGEST_PATH = 255, 3000  # bytes that file systems take; the root's own path comes on top
+_LENGTH_TO_LOOK_AT = _LONGEST_NAME // 4  # shorter ones fit whatever their letters
 
 
 class RowRefused(ValueError):
@@ -50,6 +53,8 @@ class Root:
         folder = os.path.dirname(path)  # noqa: PTH120
         if "\0" in name or not name:
             raise ValueError("expected a file's name, got an empty one or a NUL")
+        if len(name) > _LENGTH_TO_LOOK_AT and _is_too_long(name):
+            raise ValueError(f"expected names of at most {_LONGEST_NAME} bytes, got a longer one")
         if folder not in self._folders:
             self._folders[folder] = self._is_inside(folder)
         if not self._folders[folder] or self._leads_out(path):
@@ -74,6 +79,10 @@ class Root:
             raise RowRefused(Reason.OUTSIDE_ROOT, str(error)) from error
         return name
 
+    def subfolders(self) -> list[Path]:
+        """The folders right inside that really lie inside, by name; none below a folder of pictures."""
+        return [folder for folder in subfolders(self.path) if self._is_inside(str(folder))]
+
     def exists(self, name: str) -> bool:
         """Whether ``name`` is a file inside the root."""
         try:
@@ -85,7 +94,7 @@ class Root:
         """A whole JSON file. Raises: BadInput when it is absent, outside or unparsable."""
         path = self.required(name)
         try:
-            return json.loads(path.read_text(encoding="utf-8-sig"))
+            return whole_json(path.read_text(encoding="utf-8-sig"))
         except (ValueError, RecursionError) as error:
             raise BadInput(f"{path}: expected JSON in UTF-8, got {error}") from error
 
@@ -141,3 +150,8 @@ class Root:
                 reason=reason, detail=detail, sample=sample,
             )
         )  # fmt: skip
+
+
+def _is_too_long(name: str) -> bool:
+    encoded = name.encode(errors="replace")
+    return len(encoded) > _LONGEST_PATH or max(map(len, encoded.split(b"/"))) > _LONGEST_NAME

@@ -12,6 +12,7 @@ from typing import IO, Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from ingest.adapters.folders import stays_in_its_folder
 from ingest.errors import BadInput
 
 _CHARACTERS_PER_READ = 1 << 20
@@ -21,7 +22,7 @@ _DECODER = json.JSONDecoder()
 _NOT_BLANK = re.compile(r"[^ \t\r\n]")
 _BYTES_OF_A_HEADER = 1 << 14
 _PARQUET_ROWS_PER_BATCH = 4096
-_PARQUET_ERRORS = (pa.ArrowException, OSError, ValueError, MemoryError)
+_PARQUET_ERRORS = (pa.ArrowException, OSError, RuntimeError, ValueError, MemoryError)
 _READ_ERRORS = (UnicodeDecodeError, OSError, EOFError, zlib.error)
 
 
@@ -64,9 +65,11 @@ def _check_header(path: Path, header: Sequence[str], columns: Sequence[str]) -> 
 def csv_has_columns(path: Path, columns: Sequence[str]) -> bool:
     """Whether ``path`` is a CSV file whose header holds ``columns``; only its first line is read."""
     try:
+        if not stays_in_its_folder(path):
+            return False
         with path.open("rb") as file:
             header = file.readline(_BYTES_OF_A_HEADER).decode("utf-8-sig", "replace")
-    except OSError:
+    except (OSError, RuntimeError):  # RuntimeError: a loop of links
         return False
     return set(columns) <= {name.strip().strip('"') for name in header.split(",")}
 
@@ -130,6 +133,11 @@ class _Window:
         return character
 
 
+def whole_json(text: str) -> Any:
+    """The value of a JSON text. Raises: ValueError, RecursionError."""
+    return _without_lone_surrogates(json.loads(text), text, 0, len(text))
+
+
 def _elements(window: _Window) -> Iterator[Any]:
     window.take("[")
     closed = window.peek() == "]"
@@ -191,6 +199,8 @@ def read_parquet(path: Path, *, columns: Sequence[str]) -> Iterator[tuple[int, d
 def parquet_has_columns(path: Path, columns: Sequence[str]) -> bool:
     """Whether ``path`` is a Parquet file that holds ``columns``; only its footer is read."""
     try:
+        if not stays_in_its_folder(path):
+            return False
         with pq.ParquetFile(path) as file:
             known = _leaves_of(file)
     except _PARQUET_ERRORS:

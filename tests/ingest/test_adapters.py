@@ -80,7 +80,7 @@ def test_imed361m_reads_one_source_folder_as_its_own_root(tmp_path):
 
 
 def test_imed361m_sets_bad_masks_aside_each_with_its_reason(tmp_path):
-    write_source(tmp_path / "S", entries=["A_1_1", "A_1_2", "A_1_3", "../../../A_1_4"])
+    write_source(tmp_path / "S", entries=["A_1_1", "A_1_2", "A_1_3", "../../../A_1_4"], pictures=["A_1_3"])
     write_label(tmp_path / "S", "A_1_1", [[1, 0, 0, 0]])
     (tmp_path / "S" / "label" / "x___A_1_2.(2, 2, 2, 1).npz").write_bytes(b"PK broken")
     samples, rejections = read("imed361m", tmp_path)
@@ -89,6 +89,13 @@ def test_imed361m_sets_bad_masks_aside_each_with_its_reason(tmp_path):
         Reason.MASK_NAME_DISAGREES, Reason.MASK_CORRUPT, Reason.MASK_ABSENT, Reason.OUTSIDE_ROOT,
     ]  # fmt: skip
     assert rejections[0].sample.native_id == "S/A_1_1"
+
+
+def test_imed361m_a_slice_of_which_nothing_was_fetched_lacks_its_picture_not_its_mask(tmp_path):
+    write_source(tmp_path / "S", entries=["A_1_1"])
+    ((sample,), rejections) = read("imed361m", tmp_path)
+    assert not rejections
+    assert (sample.task, sample.mask_targets) == ("segmentation", None)
 
 
 def test_imed361m_opens_no_mask_when_pixels_are_not_wanted(tmp_path):
