@@ -61,7 +61,8 @@ class TrainingConfig:
     num_processes draws. uncertainty, tail_loop: how hard samples are treated, "off", as published ("reference") or
     "corrected" (``model.uncertainty``, ``model.tail_loop``); uncertainty_strength, uncertainty_beta: lambda and beta of
     METHODS section 3; tail_rounds: clicks per second look, corrected only. multi_label_loss: where several classes
-    may hold.
+    may hold. lora: train low-rank changes of the language model's projections (``model.adapter``).
+    gradient_checkpointing: compute activations twice instead of keeping them.
     """
 
     recipe: str = "published"
@@ -83,6 +84,8 @@ class TrainingConfig:
     tail_loop: str = "off"
     tail_rounds: int = 1
     multi_label_loss: str = "bce"
+    lora: bool = False
+    gradient_checkpointing: bool = False
 
     def __post_init__(self) -> None:
         expect(self.recipe in RECIPES, "training.recipe", f"one of {list(RECIPES)}", self.recipe)

@@ -18,6 +18,7 @@ from typing import Any
 from ingest.errors import BiasCareError
 from ingest.workspace import Workspace, digest_of, write_json
 from model.config import ModelConfig, TrainingConfig
+from model.influence import publish_influence
 from model.progress import watch
 from model.sizes import NetworkConfig
 
@@ -40,6 +41,7 @@ def train(workspace: Workspace, *, model: ModelConfig, training: TrainingConfig,
     else:
         prepare(workspace, folder, model=model, training=training, seed=seed, digest=digest)
         start_workers(folder, model, training)
+        publish_influence(folder)
         write_json(folder / "summary.json", summary_of(folder))
     write_json(workspace.runs / "current.json", {"run": folder.name})
     summary: dict[str, Any] = json.loads((folder / "summary.json").read_text())

@@ -8,6 +8,7 @@ from typing import cast
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from model.sizes import PATCH_PX, SegmentationSizes
 
@@ -49,7 +50,9 @@ class PatchEmbedding(nn.Module):
 
 
 class WindowedTransformer(nn.Module):
-    """Images [B, 3, S, S] to features [B, G, G, width]."""
+    """Images [B, 3, S, S] to features [B, G, G, width]. checkpoints: compute activations twice in training."""
+
+    checkpoints = False
 
     def __init__(self, sizes: SegmentationSizes) -> None:
         super().__init__()
@@ -66,7 +69,10 @@ class WindowedTransformer(nn.Module):
         features = self.patch_embed(images_B3SS)
         features = features + resample_positions(self.pos_embed, features.shape[1])
         for block in self.blocks:
-            features = block(features)
+            if self.checkpoints and self.training:
+                features = checkpoint(block, features, use_reentrant=False)
+            else:
+                features = block(features)
         return cast(Tensor, features)
 
 

@@ -26,6 +26,7 @@ from model.batch import Batch, Collate
 from model.checkpoint import network_config, read_tokenizer, save_pretrained
 from model.config import TrainingConfig
 from model.encode import Encoder
+from model.influence import InfluenceLog
 from model.network import build_network
 from model.objective import Objective
 from shards.load import LoadConfig, Loader, open_shards
@@ -57,10 +58,19 @@ def main(folder: Path) -> None:
     )
     num_steps = number_of_steps(training, len(loader))
     network = build_network(config, seed=description["seed"])
+    if training.lora:
+        from model.adapter import add_adapter, merge_adapter, save_adapter  # peft takes seconds to import
+
+        add_adapter(network)
+    if training.gradient_checkpointing:
+        network.checkpoint_activations()
     objective = Objective(network, training, seed=description["seed"], rank=distributed.get_rank())
     engine = start_engine(objective, training, num_steps)
     optimise(engine, loader, folder=folder, training=training, num_steps=num_steps)
     if distributed.get_rank() == 0:
+        if training.lora:
+            save_adapter(network, folder / "checkpoints" / "adapter")
+            merge_adapter(network)
         save_pretrained(network, tokenizer, folder / "checkpoints" / "final")
     distributed.barrier()
     distributed.destroy_process_group()
@@ -87,7 +97,7 @@ def start_engine(objective: Objective, training: TrainingConfig, num_steps: int)
     """The objective under ZeRO with torch's AdamW and a warm-up followed by a linear decay to 0."""
     assert training.learning_rate is not None and training.warmup_steps is not None, "run.json is resolved"
     optimizer = torch.optim.AdamW(
-        objective.parameters(),
+        [parameter for parameter in objective.parameters() if parameter.requires_grad],
         lr=training.learning_rate,
         betas=training.betas,
         weight_decay=training.weight_decay,
@@ -150,8 +160,10 @@ def optimise(
 ) -> None:
     """All optimiser steps, from the last checkpoint where there is one."""
     journal = Journal(folder, is_writer=distributed.get_rank() == 0)
+    influence = InfluenceLog(folder, distributed.get_rank())
     step = resume(engine, loader, folder)
     journal.begin(step)
+    influence.begin(step)
     batches, meter, epoch = endless(loader), Meter({}, {}), loader.epoch
     engine.train()
     while step < num_steps:
@@ -161,6 +173,7 @@ def optimise(
             engine.backward(losses["total"])
             engine.step()
             meter.add(losses)
+            influence.write(step + 1, engine.module.influences)
         step, means, meter = step + 1, meter.means(), Meter({}, {})
         draws = step * training.accumulate * training.micro_batch * distributed.get_world_size()
         journal.write({"step": step, "num_steps": num_steps, **means, "learning_rate": rate, "draws": draws})

@@ -60,6 +60,25 @@ def test_loss_falls_on_eight_samples(make_records, setup):
     assert totals[-1] < 0.6 * totals[0]
 
 
+def test_activations_computed_twice_and_bfloat16_and_a_compiled_network_give_the_same(make_records, setup):
+    network = build_network(setup.network.config, seed=1)
+    batch = training_batch(setup, make_records(3))
+    gradients = []
+    for _ in range(2):
+        objective = Objective(network.train(), TrainingConfig())
+        objective(batch)["total"].backward()
+        gradients.append({name: p.grad.clone() for name, p in network.named_parameters()})
+        network.zero_grad(set_to_none=True)
+        network.checkpoint_activations()
+    assert all(torch.allclose(gradients[0][name], gradients[1][name], atol=1e-6) for name in gradients[0])
+    (asked,) = prediction_batches(setup, make_records(1)).values()
+    expected = network.eval().segment(asked).logits_Bhw
+    compiled = torch.compile(network.image_encoder, backend="aot_eager", fullgraph=True)
+    assert torch.allclose(compiled(asked.images_B3SS), network.image_encoder(asked.images_B3SS), atol=1e-5)
+    half = build_network(setup.network.config, seed=1).eval().bfloat16()
+    assert torch.allclose(half.segment(asked).logits_Bhw.float(), expected, atol=0.1)
+
+
 def test_padding_changes_nothing(make_records, setup):
     """A neighbour with a longer text pads a sample on the left."""
     for record, ask in (

@@ -21,7 +21,8 @@ from model.train import train
 def trained(write_shapes, tmp_path_factory):
     """A workspace and the summary of a run of two epochs of three steps in one process."""
     workspace = write_shapes(tmp_path_factory.mktemp("run") / "work", {"train": 12, "validation": 6, "test": 3})
-    training = TrainingConfig(epochs=2, micro_batch=4, accumulate=1)
+    bias_control = {"uncertainty": "corrected", "tail_loop": "corrected"}
+    training = TrainingConfig(epochs=2, micro_batch=4, accumulate=1, **bias_control)
     return workspace, training, train(workspace, model=ModelConfig(), training=training, seed=1)
 
 
@@ -74,11 +75,15 @@ def test_a_killed_run_goes_on_as_if_nothing_had_happened(trained, tmp_path, monk
     assert resumed["run"] == summary["run"] and resumed["steps"] == 6
     losses = [[line["loss"] for line in journal(one, resumed["run"])] for one in (workspace, unbroken)]
     assert losses[0] == losses[1]
+    moved = [pq.read_table(one.runs / resumed["run"] / "influence.parquet") for one in (workspace, unbroken)]
+    assert moved[0].equals(moved[1]) and sum(moved[0]["num_draws"].to_pylist()) > 0
 
 
 def test_two_processes_share_the_draws(trained):
     workspace, _, _ = trained
-    training = TrainingConfig(epochs=1, steps=2, micro_batch=2, accumulate=1, num_processes=2)
+    training = TrainingConfig(
+        epochs=1, steps=2, micro_batch=2, accumulate=1, num_processes=2, uncertainty="corrected", tail_loop="corrected"
+    )
     summary = train(workspace, model=ModelConfig(), training=training, seed=1)
     assert [line["draws"] for line in journal(workspace, summary["run"])] == [4, 8]
 
