@@ -97,6 +97,8 @@ def load_config(source: Path, *, workspace: Path | None = None) -> Config:
     sections = {name: _table(tables[name], kind, source, name) for name, kind in _TABLES.items() if name in tables}
     if "shards" in sections:
         sections["shards"] = _absolute_store(sections["shards"], folder)
+    if "model" in sections:
+        sections["model"] = _model_paths(sections["model"], folder, source)
     config = Config(
         source=source.resolve(),
         workspace=Workspace(location),
@@ -181,6 +183,16 @@ def _absolute(options: Any, folder: Path, source: Path, where: str) -> Any:
                     f"{source}: key {where}.{f.name}: expected a path, got {changes[f.name]} which does not exist"
                 )
     return dataclasses.replace(options, **changes)
+
+
+def _model_paths(model: ModelConfig, folder: Path, source: Path) -> ModelConfig:
+    """Released weights relative to the configuration; a missing one is refused."""
+    places = {key: getattr(model, key) for key in ("weights", "language", "segmentation")}
+    paths = {key: folder / place for key, place in places.items() if place}
+    for key, path in paths.items():
+        if not path.exists():
+            raise BadInput(f"{source}: key model.{key}: expected a path, got {path} which does not exist")
+    return dataclasses.replace(model, **{key: str(path) for key, path in paths.items()})
 
 
 def _key(dataset: DatasetConfig, source: Path, where: str) -> bytes:

@@ -226,7 +226,7 @@ class Assistant:
         return done
 
     def _inputs(self, images: list[Pixels], *, question: str, task: Task, label_space: str | None = None) -> Encoded:
-        fields = {"sample_id": "asked", "person_key": "", "task": task, "label_space": label_space}
+        fields = {"sample_id": "asked", "person_key": "asked", "task": task, "label_space": label_space}
         record = Record(fields, list(images), None, lambda: np.zeros((0, 0, 0), dtype=bool))
         encoded = self.encoder.inputs(record, question=question)
         return dataclasses.replace(encoded, prompt_text=question)

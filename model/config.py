@@ -19,12 +19,15 @@ h, w  height and width of anything else
 from dataclasses import dataclass, replace
 
 from model.presets import PRESETS
-from model.sizes import Preset, expect
+from model.sizes import HEAD_NAMES, Preset, expect
 
 
 @dataclass(frozen=True, kw_only=True)
 class ModelConfig:
-    """The [model] table: which size to build. The folders of released weights are not read yet."""
+    """The [model] table: which size to build, and from which released weights (``model.starting_point``).
+
+    Paths are relative to the configuration file.
+    """
 
     preset: str = "tiny"
     head: str = "vlmcrossdualcross"
@@ -34,9 +37,9 @@ class ModelConfig:
 
     def __post_init__(self) -> None:
         expect(self.preset in PRESETS, "model.preset", f"one of {sorted(PRESETS)}", self.preset)
-        for key in ("weights", "language", "segmentation"):
-            value = getattr(self, key)
-            expect(value == "", f"model.{key}", '"": released weights cannot be loaded yet', value)
+        expect(self.head in HEAD_NAMES, "model.head", f"one of {list(HEAD_NAMES)}", self.head)
+        both = not (self.weights and (self.language or self.segmentation))
+        expect(both, "model.weights", "no language or segmentation beside it", self.weights)
 
     @property
     def sizes(self) -> Preset:

@@ -17,7 +17,7 @@ from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLIm
 
 from ingest.errors import BadInput
 from ingest.masks import encode_mask
-from ingest.sample import Task
+from ingest.sample import PERSON_COLUMNS, Task, person_key_of
 from model.boxes import box_text
 from model.heads import needs_class_token
 from model.losses import IGNORED
@@ -194,7 +194,7 @@ class Encoder:
             )
         return Encoded(
             sample_id=record.fields["sample_id"],
-            person_key=record.fields["person_key"],
+            person_key=person_of(record),
             task=record.fields["task"],
             token_ids=token_ids,
             labels=labels,
@@ -218,6 +218,13 @@ TRAINING_INPUTS: Mapping[Task, Callable[[Encoder, Record, np.random.Generator], 
     Task.SEGMENTATION: Encoder.train_on_mask,
     Task.DETECTION: Encoder.train_on_box,
 }
+
+
+def person_of(record: Record) -> str:
+    """The person key of a record: packed with it, or derived from what is (null fields are not packed)."""
+    absent = dict.fromkeys((*PERSON_COLUMNS, "dataset"))
+    key: str = record.fields.get("person_key") or person_key_of({**absent, **record.fields})[1]
+    return key
 
 
 def question_of(record: Record) -> str:

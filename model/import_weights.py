@@ -107,13 +107,16 @@ def find_tokenizer(source: Path, language: Path | None, config: NetworkConfig) -
     folders = [folder for folder in (source if source.is_dir() else source.parent, language) if folder]
     for folder in folders:
         if (folder / "tokenizer.json").is_file():
-            tokenizer = read_tokenizer(folder)
-            tokenizer.add_special_tokens(
-                {"additional_special_tokens": [*PROJECT_TOKENS, CLASS_TOKEN]}, replace_extra_special_tokens=False
-            )
-            tokenizer.padding_side = "left"
-            return tokenizer
+            return with_project_tokens(read_tokenizer(folder))
     return byte_tokenizer(config)
+
+
+def with_project_tokens(tokenizer: PreTrainedTokenizerFast) -> PreTrainedTokenizerFast:
+    """The tokenizer with the published special tokens added in their order, padding on the left."""
+    tokens: Any = {"additional_special_tokens": [*PROJECT_TOKENS, CLASS_TOKEN]}
+    tokenizer.add_special_tokens(tokens, replace_extra_special_tokens=False)
+    tokenizer.padding_side = "left"
+    return tokenizer
 
 
 def byte_tokenizer(config: NetworkConfig) -> PreTrainedTokenizerFast:

@@ -37,6 +37,11 @@ class Looked:
     loss_B: Tensor
     distance_B: Tensor | None
 
+    @property
+    def is_clickable(self) -> Tensor:
+        """Segmentation samples with something to find."""
+        return self.counts_B.bool() & self.truth_BSS.flatten(1).any(1)
+
 
 class MaskObjective(nn.Module):
     """Holds the running quantile above which a sample is hard."""
@@ -98,14 +103,18 @@ class MaskObjective(nn.Module):
             beta=self.training_config.uncertainty_beta,
         )
 
+    def follow(self, looked: Looked | None, device: torch.device) -> None:
+        """Move the threshold above which a later batch's samples are hard. A collective: every rank calls it, also
+        one without segmentation samples."""
+        if self.training_config.tail_loop == "corrected":
+            losses = torch.zeros(0, device=device) if looked is None else looked.loss_B[looked.is_clickable]
+            self.hard_above.update(losses)
+
     def _corrected_tail(self, network: BiasCareVL, looked: Looked, generator: np.random.Generator) -> Tensor:
         """Dice loss after each click on samples above the running quantile, over all segmentation samples: a second
         look counts like a first one, however few of a batch are hard. An empty mask is never clicked."""
-        real = looked.counts_B.bool() & looked.truth_BSS.flatten(1).any(1)
-        known, threshold = self.hard_above.num_seen > 0, self.hard_above.value
-        self.hard_above.update(looked.loss_B[real])
-        hard = (real & (looked.loss_B > threshold)).nonzero()[:, 0]
-        if not known or not len(hard):
+        hard = (looked.is_clickable & (looked.loss_B > self.hard_above.value)).nonzero()[:, 0]
+        if self.hard_above.num_seen == 0 or not len(hard):
             return looked.loss_B.new_zeros(())
         rounds = reader_rounds(
             network,

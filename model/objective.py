@@ -66,6 +66,7 @@ class Objective(nn.Module):
         if looked is not None:
             weights = weighed["segmentation"].weights_B if "segmentation" in weighed else None
             losses |= self.masks.loss(self.network, looked, weights_B=weights, generator=generator)
+        self.masks.follow(looked, self.network.device)
         losses["total"] = sum(losses.values(), start=hidden_BLD.new_zeros((), dtype=torch.float32)) + self._nothing()
         return losses
 

@@ -16,11 +16,10 @@ from pathlib import Path
 from typing import Any
 
 from ingest.errors import BiasCareError
-from ingest.workspace import Workspace, digest_of, write_json
+from ingest.workspace import Workspace, digest_of, tree_digest, write_json
 from model.config import ModelConfig, TrainingConfig
 from model.influence import publish_influence
 from model.progress import watch
-from model.sizes import NetworkConfig
 
 logger = logging.getLogger(__name__)
 
@@ -51,6 +50,7 @@ def train(workspace: Workspace, *, model: ModelConfig, training: TrainingConfig,
 def inputs_digest(workspace: Workspace, *, model: ModelConfig, training: TrainingConfig, seed: int) -> str:
     """Digest of everything that decides a run's numbers: packed bytes, weights, settings, seed, sizes."""
     files = [hashlib.sha256(path.read_bytes()).hexdigest() for path in (workspace.weights, workspace.manifest)]
+    files += [tree_digest(Path(place)) for place in (model.weights, model.language, model.segmentation) if place]
     settings = [dataclasses.asdict(part) for part in (model, model.sizes, training)]
     return digest_of([files, settings, seed])
 
@@ -65,33 +65,18 @@ def prepare(
     digest: str,
 ) -> None:
     """Write run.json and the tokenizer; both are the same when a killed run is started again."""
-    from model.corpus import read_training_facts
-    from model.language_model import language_config
-    from model.tokenizer import CLASS_TOKEN, train_tokenizer
+    from model.starting_point import network_and_tokenizer
 
-    facts = read_training_facts(workspace)
-    tokenizer = train_tokenizer(facts.texts, vocabulary_size=model.sizes.vocabulary_size)
+    network, tokenizer = network_and_tokenizer(workspace, model)
     folder.mkdir(parents=True, exist_ok=True)
     tokenizer.save_pretrained(folder / "tokenizer")
-    network = NetworkConfig(
-        segmentation=model.sizes.segmentation,
-        language=language_config(model.sizes, tokenizer),
-        min_pixels=model.sizes.min_pixels,
-        head=model.head,
-        class_token_id=tokenizer.vocab[CLASS_TOKEN],
-        classes=facts.classes,
-        class_weights=facts.class_weights,
-        prevalence=facts.prevalence,
-        label_spaces=facts.label_spaces,
-        multi_label_spaces=facts.multi_label_spaces,
-    )
     description = {
         "run": folder.name,
         "digest": digest,
         "seed": seed,
         "model": dataclasses.asdict(model),
         "training": dataclasses.asdict(training.resolved(model)),
-        "classes": facts.classes,
+        "classes": network.classes,
         "tokenizer_size": len(tokenizer),
         "network": dataclasses.asdict(network),
         "versions": {name: version(name) for name in LIBRARIES},

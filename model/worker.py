@@ -24,11 +24,11 @@ from ingest.sample import Split
 from ingest.workspace import Workspace
 from model.batch import Batch, Collate
 from model.checkpoint import network_config, read_tokenizer, save_pretrained
-from model.config import TrainingConfig
+from model.config import ModelConfig, TrainingConfig
 from model.encode import Encoder
 from model.influence import InfluenceLog
-from model.network import build_network
 from model.objective import Objective
+from model.starting_point import starting_network
 from shards.load import LoadConfig, Loader, open_shards
 
 TASK_LOSSES = ("segmentation", "text", "classification")
@@ -57,7 +57,7 @@ def main(folder: Path) -> None:
         ),
     )
     num_steps = number_of_steps(training, len(loader))
-    network = build_network(config, seed=description["seed"])
+    network = starting_network(config, ModelConfig(**description["model"]), seed=description["seed"])
     if training.lora:
         from model.adapter import add_adapter, merge_adapter, save_adapter  # peft takes seconds to import
 
