@@ -1,8 +1,9 @@
 """The draws of an epoch as encoded samples: read, checked, decoded once per window, each with its own chance."""
 
+import itertools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import xxhash
@@ -24,6 +25,15 @@ class Unreadable:
     reason: str
 
 
+class Place(NamedTuple):
+    """Where a drawn row lies, and the check of its bytes."""
+
+    row: int
+    start_block: int
+    num_blocks: int
+    check: int
+
+
 class Chance:
     """The generator of each draw: a function of (seed, epoch, position), whoever reads it.
 
@@ -35,10 +45,12 @@ class Chance:
         self._philox = np.random.Philox(key=key)
         self._generator = np.random.Generator(self._philox)
         self._state = self._philox.state
+        self._counter = self._state["state"]["counter"]
 
     def at(self, epoch: int, position: int) -> np.random.Generator:
         """The generator of one draw, good until the next call."""
-        self._state["state"]["counter"][:] = (0, position, epoch, 0)
+        self._counter[1] = position
+        self._counter[2] = epoch
         self._philox.state = self._state
         return self._generator
 
@@ -76,29 +88,30 @@ class DrawReader:
         for first in _cut(start, stop):
             last = min(stop, (first // WINDOW_DRAWS + 1) * WINDOW_DRAWS)
             self._enter(draws, epoch, first // WINDOW_DRAWS)
-            for position, row in enumerate(draws[first:last].tolist(), first):
+            for position, place in enumerate(self._places(draws[first:last]), first):
                 try:
-                    record = self._record(row)
+                    kept = self.window.kept.get(place.row)
+                    record = self._record(place) if kept is None else kept.again()
                     samples.append(self.encode(record, self.chance.at(epoch, position)))
-                    self._keep(row, record)
+                    self._keep(place.row, record)
                 except UnreadableSample as error:
-                    unreadable.append(Unreadable(row, str(error)))
+                    unreadable.append(Unreadable(place.row, str(error)))
         return samples, unreadable
 
-    def _record(self, row: int) -> Record:
-        kept = self.window.kept.get(row)
-        if kept is not None:
-            return kept.again()
+    def _places(self, draws: NDArray[np.uint32]) -> Iterator[Place]:
         rows = self.plan.rows
-        shard = rows.shards[rows.shard_of(row)]
-        size = int(rows.sizes[row]) * TAR_BLOCK
+        columns = (draws, rows.starts[draws], rows.sizes[draws], rows.checks[draws])
+        return itertools.starmap(Place, zip(*(column.tolist() for column in columns), strict=True))
+
+    def _record(self, place: Place) -> Record:
+        rows, size = self.plan.rows, place.num_blocks * TAR_BLOCK
         try:
-            chunk = self.reader.read(shard, int(rows.starts[row]) * TAR_BLOCK, size)
+            chunk = self.reader.read(rows.shards[rows.shard_of(place.row)], place.start_block * TAR_BLOCK, size)
         except OSError as error:
             raise UnreadableSample(f"{type(error).__name__}: {error.strerror or error}") from error
         if len(chunk) != size:
             raise UnreadableSample(f"expected {size} bytes, got {len(chunk)}: the shard is truncated")
-        if xxhash.xxh3_128_intdigest(chunk) >> 64 != int(rows.checks[row]):
+        if xxhash.xxh3_128_intdigest(chunk) >> 64 != place.check:
             raise UnreadableSample("its bytes are not those that were packed (xxh3_128)")
         return Record.of_members(members_of(chunk))
 
@@ -112,9 +125,11 @@ class DrawReader:
         if left == 1:
             kept = window.kept.pop(row, None)
             window.kept_bytes -= kept.decoded_bytes if kept else 0
-        elif row not in window.kept and window.kept_bytes + record.decoded_bytes <= self.repeat_bytes:
-            window.kept[row] = record
-            window.kept_bytes += record.decoded_bytes
+        elif row not in window.kept:
+            num_bytes = record.decoded_bytes
+            if window.kept_bytes + num_bytes <= self.repeat_bytes:
+                window.kept[row] = record
+                window.kept_bytes += num_bytes
 
     def _enter(self, draws: NDArray[np.uint32], epoch: int, number: int) -> None:
         """Turn to a window, if it is another one: forget the last one's records, and say what is read next."""

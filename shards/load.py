@@ -206,7 +206,8 @@ def open_shards(
     """Open the packed samples of ``split``: weighted draws for training, every sample once otherwise.
 
     ``encode(record, generator)`` is given a generator that depends on (seed, epoch, position) only and is good
-    for this call. Numpy arrays in a batch are handed over as torch tensors, which travel by shared memory.
+    for this call. Numpy arrays in a batch, or in the samples of a list, are handed over as torch tensors, which
+    travel between processes by shared memory.
     Raises: ValueError for a split without packed samples, or training rows without weights.
     """
     if not isinstance(workspace, Workspace):
@@ -224,14 +225,17 @@ def open_shards(
     return Loader(plan, draws, collate, config, workspace.index)
 
 
-def _tensors(batch: Any) -> Any:
-    """Numpy arrays in lists, tuples and dicts as tensors of the same memory; everything else as it is."""
+def _tensors(batch: Any, depth: int = 2) -> Any:
+    """Numpy arrays of a batch, and of the samples in it, as tensors of the same memory; all else as it is.
+
+    Not deeper: walking every field of every sample costs more than the whole of reading it.
+    """
     if isinstance(batch, np.ndarray) and batch.dtype.kind in "biuf":
         return torch.from_numpy(batch if batch.flags.writeable else batch.copy())
-    if type(batch) in (list, tuple):
-        return type(batch)(_tensors(item) for item in batch)
-    if type(batch) is dict:
-        return {key: _tensors(item) for key, item in batch.items()}
+    if depth and type(batch) in (list, tuple):
+        return type(batch)([_tensors(item, depth - 1) for item in batch])
+    if depth and type(batch) is dict:
+        return {key: _tensors(item, depth - 1) for key, item in batch.items()}
     return batch
 
 

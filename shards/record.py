@@ -34,6 +34,8 @@ TRUTH_FIELDS = frozenset({"answer", "labels", "boxes_xyxy_px", "mask_area_fracti
 Members = Mapping[str, bytes]
 """Suffix -> bytes of one sample's files."""
 
+_parse_json = json.JSONDecoder().decode  # json.loads looks for an encoding first
+
 _DECODE_ERRORS = (
     OSError, ValueError, SyntaxError, KeyError, EOFError, struct.error, zlib.error, zipfile.BadZipFile,
     NotImplementedError, Image.DecompressionBombError,
@@ -109,7 +111,7 @@ def _decoded(decode: Callable[[Members], Any], members: Members) -> Any:
 
 
 def _fields(members: Members) -> Any:
-    return json.loads(members["json"])
+    return _parse_json(members["json"].decode())
 
 
 def _images(members: Members) -> list[NDArray[np.uint8]]:

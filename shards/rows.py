@@ -83,7 +83,8 @@ def packed_rows(*, index: Path, weights: Path | None, split: str, plans: Path) -
 def open_rows(folder: Path) -> PackedRows:
     """Map the columns in ``folder``."""
     described = json.loads((folder / "rows.json").read_text())
-    columns = {name: np.load(folder / f"{name}.npy", mmap_mode="r") for name in COLUMNS}
+    # as plain arrays over the mapped memory: np.memmap is ten times slower to index
+    columns = {name: np.asarray(np.load(folder / f"{name}.npy", mmap_mode="r")) for name in COLUMNS}
     return PackedRows(folder=folder, **described, **columns)
 
 
