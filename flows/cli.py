@@ -185,13 +185,23 @@ def pack(config: ConfigFile, workspace: WorkspaceOption = None) -> None:
 
 
 @app.command()
-def verify(config: ConfigFile, workspace: WorkspaceOption = None) -> None:
+def verify(
+    config: ConfigFile,
+    workspace: WorkspaceOption = None,
+    draws: Annotated[
+        bool, typer.Option("--draws", help="Instead hold what the runs really drew against plan and targets.")
+    ] = False,
+) -> None:
     """Re-read every shard against its digest, the index and the samples table."""
     from flows.progress import Reporter
     from shards.mirror import verify_mirror
     from shards.verify import verify as verify_shards
 
     settings, reporter = _load(config, workspace), Reporter()
+    if draws:
+        from flows.audit_draws import audit_runs
+
+        raise typer.Exit(audit_runs(settings.workspace))
     with reporter.stage("verify"):
         problems = verify_shards(settings.workspace, progress=reporter.rows)
         if settings.shards.store:

@@ -54,6 +54,7 @@ def main(folder: Path) -> None:
             num_epochs=training.epochs,
             draws_per_epoch=training.draws_per_epoch,
             seed=description["seed"],
+            draw_log=folder / "draws",
         ),
     )
     num_steps = number_of_steps(training, len(loader))

@@ -3,8 +3,10 @@
 A stretch is written when the loader's state is taken, and at the end of an epoch, by each rank for itself:
 ``epoch-000000/from-000000000000-to-000000004096-rank-0000.parquet``. A run that goes on from a state first
 removes what was drawn after it, so that the log holds what the run's weights have seen, and nothing twice.
+``plan.json`` says what was planned.
 """
 
+import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -14,10 +16,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ingest.workspace import publishing
+from ingest.errors import BiasCareError
+from ingest.workspace import publishing, write_json
 from shards.epoch import Plan
 from shards.row_columns import sample_ids
 
+PLAN_NAME = "plan.json"
 SCHEMA = pa.schema([("epoch", pa.int32()), ("sample_id", pa.string()), ("count", pa.int64())])
 _NAME = re.compile(r"from-(\d+)-to-(\d+)-rank-(\d+)\.parquet")
 
@@ -31,6 +35,7 @@ class DrawLog:
     index: Path
     rank: int
     written_to: int = 0
+    is_begun: bool = False
     _stretches: list[tuple[int, int]] = field(default_factory=list)
     _unreadable: list[int] = field(default_factory=list)
 
@@ -47,19 +52,31 @@ class DrawLog:
                 / f"epoch-{epoch:06d}"
                 / (f"from-{self.written_to:012d}-to-{position:012d}-rank-{self.rank:04d}.parquet")
             )
+            self._describe()
             with publishing(path) as staged, pq.ParquetWriter(staged, SCHEMA) as writer:
                 for table in self._tables(epoch):
                     writer.write_table(table)
         self._stretches, self._unreadable = [], []
         self.written_to = position if position < self.plan.num_draws else 0
 
-    def go_on_from(self, epoch: int, position: int) -> None:
-        """Forget what was drawn from ``position`` of ``epoch`` on."""
-        self._stretches, self._unreadable, self.written_to = [], [], position
+    def begin(self, epoch: int, position: int) -> None:
+        """Before the first draw of this process: forget what an earlier one drew from ``position`` of ``epoch`` on."""
+        if self.is_begun:
+            return
+        self.is_begun, self.written_to = True, position
         if self.rank == 0:
             for path, number, start in _files(self.folder):
                 if (number, start) >= (epoch, position):
                     path.unlink(missing_ok=True)
+
+    def _describe(self) -> None:
+        """Say what was planned, once. Raises: BiasCareError where the folder holds the log of another plan."""
+        path, parts = self.folder / PLAN_NAME, self.plan.parts
+        if not path.exists():
+            described = {"num_draws": self.plan.num_draws, "num_epochs": self.plan.num_epochs, "seed": self.plan.seed}
+            write_json(path, {**described, "parts": parts})
+        elif json.loads(path.read_text())["parts"] != parts:
+            raise BiasCareError(f"{self.folder}: expected an empty folder for the draw log, got another plan's log")
 
     def _tables(self, epoch: int) -> Iterator[pa.Table]:
         draws = self.plan.draws(epoch)

@@ -26,6 +26,12 @@ class Plan(Protocol):
     def num_draws(self) -> int: ...
 
     @property
+    def num_epochs(self) -> int | None: ...
+
+    @property
+    def seed(self) -> int: ...
+
+    @property
     def parts(self) -> dict[str, str]: ...
 
     def draws(self, epoch: int) -> NDArray[np.uint32]: ...
@@ -36,6 +42,8 @@ class EveryRow:
     """Every row once, in the order of the index: validation and test are never drawn by weight."""
 
     rows: PackedRows
+    num_epochs: int | None = None
+    seed: int = 0
 
     @property
     def num_draws(self) -> int:

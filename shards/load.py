@@ -134,6 +134,8 @@ class Loader:
 
     def __iter__(self) -> Iterator[Any]:
         shares = _Shares(self.epoch, self._bounds(self.position), self.config.rank, self.config.world_size)
+        if self.log is not None:
+            self.log.begin(self.epoch, self.position)
         self.plan.draws(self.epoch)  # planned before workers start, who then only map it
         loader: DataLoader[_Given] = DataLoader(
             self.batches,
@@ -191,8 +193,6 @@ class Loader:
             raise ValueError(f"state of another plan: {differences}")
         self._bounds(state["position"])
         self.epoch, self.position = state["epoch"], state["position"]
-        if self.log is not None:
-            self.log.go_on_from(self.epoch, self.position)
 
 
 def open_shards(

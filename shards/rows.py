@@ -84,7 +84,7 @@ def open_rows(folder: Path) -> PackedRows:
     """Map the columns in ``folder``."""
     described = json.loads((folder / "rows.json").read_text())
     # as plain arrays over the mapped memory: np.memmap is ten times slower to index
-    columns = {name: np.asarray(np.load(folder / f"{name}.npy", mmap_mode="r")) for name in COLUMNS}
+    columns: dict[str, Any] = {name: np.asarray(np.load(folder / f"{name}.npy", mmap_mode="r")) for name in COLUMNS}
     return PackedRows(folder=folder, **described, **columns)
 
 
