@@ -54,7 +54,7 @@ class LoadConfig:
     draws_per_epoch: int = 0
     seed: int = 0
     max_unreadable: int = 0
-    draw_log: Path | None = None
+    draw_log: Path | str | None = None
     store: str = ""
     cache_bytes: int = 8 * 2**30
     repeat_bytes: int = 256 * 2**20
@@ -121,7 +121,7 @@ class Loader:
         self.index = index
         self.epoch, self.position = 0, 0
         self.num_unreadable = 0
-        self.log = None if config.draw_log is None else DrawLog(config.draw_log, plan, index, rank=config.rank)
+        self.log = None if config.draw_log is None else DrawLog(Path(config.draw_log), plan, index, rank=config.rank)
 
     def __len__(self) -> int:
         """Batches of this rank in a whole epoch, the same on every rank."""

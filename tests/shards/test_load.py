@@ -166,9 +166,7 @@ def damaged(corpus_copy, *, num_samples):
 
 def test_one_flipped_bit_stops_the_run_by_name(corpus_copy):
     workspace, (sample_id,) = damaged(corpus_copy, num_samples=1)
-    with pytest.raises(
-        BiasCareError, match=rf"imed361m, shard .*tar, key and sample id {sample_id}: its bytes"
-    ):
+    with pytest.raises(BiasCareError, match=rf"imed361m, shard .*tar, key and sample id {sample_id}: its bytes"):
         list(opened_at(workspace, draws_per_epoch=2000, num_workers=1))
 
 
