@@ -99,13 +99,7 @@ class Block(nn.Module):
         self.mlp = Mlp(width, int(width * sizes.encoder_mlp_ratio))
 
     def forward(self, features_BGGc: Tensor) -> Tensor:
-        normed = self.norm1(features_BGGc)
-        if self.window_side:
-            windows = split_windows(normed, self.window_side)
-            attended = join_windows(self.attn(windows), normed.shape)
-        else:
-            attended = self.attn(normed)
-        features_BGGc = features_BGGc + attended
+        features_BGGc = features_BGGc + self.attn(self.norm1(features_BGGc), window_side=self.window_side)
         return cast(Tensor, features_BGGc + self.mlp(self.norm2(features_BGGc)))
 
 
@@ -118,17 +112,8 @@ def split_windows(features_BGGc: Tensor, side: int) -> Tensor:
     return padded.view(B, n, side, n, side, channels).transpose(2, 3).reshape(-1, side, side, channels)
 
 
-def join_windows(windows: Tensor, shape: torch.Size) -> Tensor:
-    """The inverse of ``split_windows`` for a grid of ``shape``; what was padded is cut off."""
-    B, G, _, channels = shape
-    side = windows.shape[1]
-    n = (G + side - 1) // side
-    grid = windows.view(B, n, n, side, side, channels).transpose(2, 3).reshape(B, n * side, n * side, channels)
-    return grid[:, :G, :G]
-
-
 class RelativeAttention(nn.Module):
-    """Self-attention on [B, s, s, c] with one relative-position table per axis (decomposed, as in MViTv2)."""
+    """Self-attention on a grid [B, G, G, c] with one relative-position table per axis (decomposed, as in MViTv2)."""
 
     def __init__(self, width: int, *, num_heads: int, stored_side: int) -> None:
         super().__init__()
@@ -138,19 +123,54 @@ class RelativeAttention(nn.Module):
         self.rel_pos_h = nn.Parameter(torch.zeros(2 * stored_side - 1, width // num_heads))
         self.rel_pos_w = nn.Parameter(torch.zeros(2 * stored_side - 1, width // num_heads))
 
-    def forward(self, features: Tensor) -> Tensor:
-        B, side, _, width = features.shape
-        qkv = self.qkv(features).view(B, side * side, 3, self.num_heads, -1)
-        query, key, value = qkv.permute(2, 0, 3, 1, 4).unbind(0)
-        bias = self.position_bias(query, side)
-        attended = F.scaled_dot_product_attention(query, key, value, attn_mask=bias)
-        return cast(Tensor, self.proj(attended.transpose(1, 2).reshape(B, side, side, width)))
+    def forward(self, features_BGGc: Tensor, *, window_side: int = 0) -> Tensor:
+        """Attend within windows, or over the whole grid.
 
-    def position_bias(self, query: Tensor, side: int) -> Tensor:
-        """What is added to the attention logits: [B, heads, side * side, side * side]."""
-        grid = query.reshape(*query.shape[:2], side, side, -1)
-        along_h = torch.einsum("bnhwc,hkc->bnhwk", grid, relative_table(self.rel_pos_h, side))
-        along_w = torch.einsum("bnhwc,wkc->bnhwk", grid, relative_table(self.rel_pos_w, side))
+        SAM pads the grid to whole windows with zeros that are attended to. A zero projects to the bias, so only real
+        positions are projected, and only they ask: at 256 px and windows of 14 these are a third of all.
+        """
+        if not window_side:
+            side = features_BGGc.shape[1]
+            return cast(Tensor, self.proj(self.attend(self.qkv(features_BGGc), height=side, width=side)))
+        windows = split_windows(F.linear(features_BGGc, self.qkv.weight), window_side) + self.qkv.bias
+        return cast(Tensor, self.proj(self._attend_in_windows(windows, features_BGGc)))
+
+    def _attend_in_windows(self, windows: Tensor, features_BGGc: Tensor) -> Tensor:
+        """Full windows together, then those cut by the right edge, the lower one, and both."""
+        B, G, _, channels = features_BGGc.shape
+        side = windows.shape[1]
+        num_full, rest, num_sides = G // side, G % side, -(-G // side)
+        grid = windows.view(B, num_sides, num_sides, side, side, -1)
+        strips = [(slice(0, num_full), side)] * (num_full > 0) + [(slice(num_full, num_sides), rest)] * (rest > 0)
+        rows = []
+        for down, height in strips:
+            row = []
+            for right, width in strips:
+                alike = grid[:, down, right]
+                num_down, num_right = alike.shape[1:3]
+                attended = self.attend(alike.reshape(-1, side, side, alike.shape[-1]), height=height, width=width)
+                there = attended.view(B, num_down, num_right, height, width, channels).transpose(2, 3)
+                row.append(there.reshape(B, num_down * height, num_right * width, channels))
+            rows.append(torch.cat(row, dim=2))
+        return torch.cat(rows, dim=1)
+
+    def attend(self, qkv: Tensor, *, height: int, width: int) -> Tensor:
+        """Query, key and value [N, s, s, 3 c] to what the upper left ``height`` x ``width`` positions attend to,
+        [N, height, width, c]."""
+        N, side, _, triple = qkv.shape
+        heads = (self.num_heads, triple // 3 // self.num_heads)
+        asking = qkv[:, :height, :width, : triple // 3].reshape(N, height * width, *heads).transpose(1, 2)
+        asked = qkv[..., triple // 3 :].reshape(N, side * side, 2, *heads)
+        key, value = asked.permute(2, 0, 3, 1, 4).unbind(0)
+        bias = self.position_bias(asking, height=height, width=width, side=side)
+        attended = F.scaled_dot_product_attention(asking, key, value, attn_mask=bias)
+        return attended.transpose(1, 2).reshape(N, height, width, triple // 3)
+
+    def position_bias(self, query: Tensor, *, height: int, width: int, side: int) -> Tensor:
+        """What is added to the attention logits: [N, heads, height * width, side * side]."""
+        grid = query.reshape(*query.shape[:2], height, width, -1)
+        along_h = torch.einsum("bnhwc,hkc->bnhwk", grid, relative_table(self.rel_pos_h, side)[:height])
+        along_w = torch.einsum("bnhwc,wkc->bnhwk", grid, relative_table(self.rel_pos_w, side)[:width])
         bias = along_h[..., :, None] + along_w[..., None, :]
         return bias.flatten(4, 5).flatten(2, 3)
 

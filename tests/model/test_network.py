@@ -12,7 +12,7 @@ from model.config import TrainingConfig
 from model.network import build_network
 from model.objective import Objective
 from model.prompts import PROMPT_SETS
-from model.vision_encoder import join_windows, split_windows
+from model.vision_encoder import RelativeAttention, split_windows
 
 
 def training_batch(setup, records):
@@ -127,8 +127,18 @@ def test_the_seed_decides_the_weights_and_leaves_the_callers_chance_alone(setup)
     assert torch.equal(first[name], second[name]) and not torch.equal(first[name], third[name])
 
 
-def test_windows_of_an_uneven_grid_come_back_whole():
-    grid = torch.arange(2 * 5 * 5 * 3.0).view(2, 5, 5, 3)
-    windows = split_windows(grid, 3)
-    assert windows.shape == (8, 3, 3, 3)
-    assert torch.equal(join_windows(windows, grid.shape), grid)
+@pytest.mark.parametrize(("grid_side", "window_side"), [(5, 3), (6, 3), (2, 3), (7, 2)])
+def test_positions_that_only_pad_are_neither_projected_nor_asked_and_nothing_changes(grid_side, window_side):
+    """Against padding first and doing everything everywhere, as SAM does."""
+    torch.manual_seed(0)
+    attention = RelativeAttention(12, num_heads=3, stored_side=window_side)
+    torch.nn.init.normal_(attention.rel_pos_h)
+    torch.nn.init.normal_(attention.rel_pos_w)
+    grid = torch.randn(2, grid_side, grid_side, 12)
+    windows = split_windows(grid, window_side)
+    num = -(-grid_side // window_side)
+    assert windows.shape == (2 * num**2, window_side, window_side, 12)
+    everywhere = attention(windows)  # without windows inside: the whole of each is attended to
+    whole = everywhere.view(2, num, num, window_side, window_side, 12).transpose(2, 3)
+    expected = whole.reshape(2, num * window_side, num * window_side, 12)[:, :grid_side, :grid_side]
+    assert torch.allclose(attention(grid, window_side=window_side), expected, atol=1e-5)
