@@ -195,7 +195,7 @@ def _read_stage(config: Config, dataset: DatasetConfig) -> Stage:
 
 
 def _pack(config: Config, reporter: Reporter) -> Summary:
-    roots = {dataset.name: dataset.root for dataset in config.datasets}
+    roots = {dataset.name: dataset.pictures for dataset in config.datasets}
     version = DeltaTable(config.workspace.samples).version()
     return pack(config.workspace, roots, config.shards, samples_version=version, progress=reporter.rows)
 

@@ -20,6 +20,7 @@ import pyarrow.parquet as pq
 from ingest.adapters import ADAPTERS
 from ingest.adapters.root import Root
 from ingest.deidentify import PUBLIC_KEY
+from ingest.disguise import Folder, HiddenFolder
 from ingest.errors import BadInput, BiasCareError
 from ingest.images import ImageFacts, describe_image
 from ingest.masks import mask_areas
@@ -67,6 +68,22 @@ class DatasetConfig:
         """The value of the ``dataset`` column."""
         return self.adapter
 
+    @property
+    def pictures(self) -> Folder:
+        """What image and mask URIs of samples/ are joined to: the option ``images``, else the root."""
+        folder = self._images or self.root
+        return HiddenFolder(folder, self.name, self.key) if self.identifiable else folder
+
+    @property
+    def _images(self) -> Path | None:
+        return getattr(self.options, "images", None)
+
+    def open(self, *, pixels: bool = True) -> Root:
+        """What the adapter is handed."""
+        return Root(
+            self.root, self.name, key=self.key, pixels=pixels, identifiable=self.identifiable, images=self._images
+        )  # fmt: skip
+
     def digest(self) -> str:
         """Digest of the dataset's files and of every setting that decides what is read from them."""
         options = dataclasses.asdict(self.options)
@@ -85,7 +102,7 @@ def staged_paths(workspace: Workspace, name: str) -> tuple[Path, Path]:
 
 def check_not_empty(dataset: DatasetConfig) -> None:
     """Refuse a dataset without a single row before anything is written. Opens no picture."""
-    root = Root(dataset.root, dataset.name, key=dataset.key, pixels=False)
+    root = dataset.open(pixels=False)
     first = next(ADAPTERS[dataset.adapter].read(root, dataset.options), None)
     if first is None and not root.rejections:
         raise BadInput(f"{dataset.root}: expected rows of {dataset.adapter}, got an empty dataset")
@@ -97,12 +114,12 @@ def read_dataset(workspace: Workspace, dataset: DatasetConfig, *, progress: Prog
     Returns: ``rows_in`` = ``samples`` + ``quarantined``, and the quarantined ``by_reason``.
     Raises: BiasCareError when more than ``max_bad_share`` of the rows are bad; nothing is staged then.
     """
-    root = Root(dataset.root, dataset.name, key=dataset.key)
+    root = dataset.open()
     samples: list[Sample] = []
     hashes: list[list[int] | None] = []
     rejected: list[Rejection] = []
     unique = _without_duplicates(ADAPTERS[dataset.adapter].read(root, dataset.options), rejected)
-    for checked in _check_images(root, unique, dataset.allow_absent_images):
+    for checked in _check_images(root.pictures, unique, dataset.allow_absent_images):
         if isinstance(checked, Rejection):
             rejected.append(checked)
         else:

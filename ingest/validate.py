@@ -93,7 +93,8 @@ def _frame(samples: pa.Table) -> pd.DataFrame:
     frame["masks_have_an_image"] = [not row[5] or bool(row[4]) for row in rows]
     frame["targets_match_areas"] = [len(row[6] or ()) == len(row[7] or ()) for row in rows]
     frame["vqa_has_question_and_answer"] = [row[0] != Task.VQA or bool(row[1] and row[2]) for row in rows]
-    frame["classes_have_a_label"] = [row[0] != Task.CLASSIFICATION or bool(row[3]) for row in rows]
+    # An empty list is an answer: none of the classes.
+    frame["classes_have_a_label"] = [row[0] != Task.CLASSIFICATION or row[3] is not None for row in rows]
     frame["row"] = range(len(frame))
     return frame
 

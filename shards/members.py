@@ -18,6 +18,7 @@ import xxhash
 from numpy.typing import NDArray
 from PIL import Image
 
+from ingest.disguise import Folder
 from ingest.errors import BiasCareError
 from ingest.images import read_picture
 from ingest.masks import read_masks
@@ -37,7 +38,7 @@ def has_masks(row: Mapping[str, Any]) -> bool:
     return bool(row["mask_uri"] and row["mask_targets"])
 
 
-def mask_digest(row: Mapping[str, Any], root: Path) -> str | None:
+def mask_digest(row: Mapping[str, Any], root: Folder) -> str | None:
     """Digest of the sample's mask file as it is now; None without masks. Raises: BiasCareError."""
     if not has_masks(row):
         return None
@@ -52,7 +53,7 @@ def record_text(row: Mapping[str, Any], mask_xxh3_128: str | None) -> bytes:
     return json.dumps(present, sort_keys=True, ensure_ascii=False, default=str).encode()
 
 
-def packed_sample(row: Mapping[str, Any], text: bytes, root: Path, config: ShardsConfig) -> bytes:
+def packed_sample(row: Mapping[str, Any], text: bytes, root: Folder, config: ShardsConfig) -> bytes:
     """One sample as its run of tar members; ``text`` is its ``record_text``. Masks belong to the first picture.
 
     Raises: BiasCareError naming the sample whose files do not decode or changed since they were read.

@@ -11,7 +11,7 @@ import errno
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ingest.attributes import connect_samples
+from ingest.disguise import Folder
 from ingest.errors import BadInput, BiasCareError
 from ingest.workspace import Workspace, locked_file, put_in_place, write_json
 from shards.assignment import PlannedShard, limit_memory, plan_shards, rows_of_shards
@@ -63,7 +64,7 @@ class Partial:
 
 def pack(
     workspace: Workspace,
-    roots: dict[str, Path],
+    roots: Mapping[str, Folder],
     config: ShardsConfig,
     *,
     samples_version: int,
@@ -149,7 +150,7 @@ def _jobs(
     workspace: Workspace,
     partial: Partial,
     planned: list[PlannedShard],
-    roots: dict[str, Path],
+    roots: Mapping[str, Folder],
     config: ShardsConfig,
     connection: duckdb.DuckDBPyConnection,
 ) -> Iterator[ShardJob]:

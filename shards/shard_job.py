@@ -8,6 +8,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from ingest.disguise import Folder
 from shards.earlier import EarlierPack, PackedSample, find_packed, link_or_copy, whole_shard
 from shards.manifest import INDEX_SCHEMA, PackedShard, sha256_of
 from shards.members import mask_digest, packed_sample, record_text
@@ -25,7 +26,7 @@ class ShardJob:
 
     path: str
     rows_ipc: bytes
-    root: Path
+    root: Folder
     config: ShardsConfig
     staged: Path
     earlier: tuple[EarlierPack, ...]

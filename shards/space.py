@@ -1,10 +1,12 @@
 """Whether the disk has room for a pack, asked before it starts."""
 
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 
 import duckdb
 
+from ingest.disguise import Folder
 from ingest.errors import BiasCareError
 from ingest.sample import COLUMNS
 from shards.assignment import PACKABLE_SQL
@@ -22,7 +24,7 @@ INDEX_BYTES_PER_SAMPLE = 400
 
 def require_space(
     connection: duckdb.DuckDBPyConnection,
-    roots: dict[str, Path],
+    roots: Mapping[str, Folder],
     config: ShardsConfig,
     *,
     folder: Path,
@@ -57,7 +59,7 @@ def _num_new(connection: duckdb.DuckDBPyConnection, held: list[Path]) -> dict[st
     return dict(connection.execute(query.format("")).fetchall())
 
 
-def _mean_bytes(connection: duckdb.DuckDBPyConnection, dataset: str, root: Path, config: ShardsConfig) -> float:
+def _mean_bytes(connection: duckdb.DuckDBPyConnection, dataset: str, root: Folder, config: ShardsConfig) -> float:
     """The mean size of a few packed samples of ``dataset``; ids are hashes, so the first are as good as any."""
     query = (
         f"SELECT {', '.join(COLUMNS)} FROM samples WHERE dataset = ? AND {PACKABLE_SQL} "

@@ -6,9 +6,13 @@ from pathlib import Path
 from typing import Any
 
 from ingest.adapters import (
+    cxr_lt_2024,
+    ham10000,
     imed361m,
     isic2018,
+    isic2019,
     kvasir_vqa,
+    mimic_cxr,
     path_vqa,
     pmc_vqa,
     pubmedvision,
@@ -44,5 +48,9 @@ ADAPTERS: dict[str, Adapter] = {
     "slake": Adapter(slake.read, slake.Options, slake.recognise, slake.LICENCE),
     "vqa_med_2019": Adapter(vqa_med_2019.read, vqa_med_2019.Options, vqa_med_2019.recognise, vqa_med_2019.LICENCE),
     "kvasir_vqa": Adapter(kvasir_vqa.read, kvasir_vqa.Options, kvasir_vqa.recognise, kvasir_vqa.LICENCE),
+    "isic2019": Adapter(isic2019.read, isic2019.Options, isic2019.recognise, isic2019.LICENCE),
+    "ham10000": Adapter(ham10000.read, ham10000.Options, ham10000.recognise, ham10000.LICENCE),
+    "mimic_cxr": Adapter(mimic_cxr.read, mimic_cxr.Options, mimic_cxr.recognise, mimic_cxr.LICENCE),
+    "cxr_lt_2024": Adapter(cxr_lt_2024.read, cxr_lt_2024.Options, cxr_lt_2024.recognise, cxr_lt_2024.LICENCE),
 }
 """Adapter by name; the name is also the value of the ``dataset`` column."""

@@ -14,13 +14,12 @@ from typing import Any
 from ingest.adapters.folders import folders_under
 from ingest.adapters.root import Root, RowRefused
 from ingest.adapters.rows import read_csv
-from ingest.anatomy import Anatomy, anatomy_of
+from ingest.adapters.skin_lesions import LICENCE, class_of, image_of, lesion_sample, person_of
 from ingest.errors import BadInput
-from ingest.modality import Modality
-from ingest.quarantine import Reason
-from ingest.sample import Sample, Sex, Source, Split, Task
+from ingest.sample import Sample, Split
 
-LICENCE = "CC-BY-NC-4.0"
+__all__ = ["LICENCE", "Options", "read", "recognise"]
+
 LABEL_SPACE = "isic2018_task3"
 CLASSES = ("MEL", "NV", "BCC", "AKIEC", "BKL", "DF", "VASC")
 METADATA = "HAM10000_metadata.csv"
@@ -94,62 +93,23 @@ def _image_of(
     patients: Mapping[str, dict[str, str]], lesions: Mapping[str, str],
 ) -> Sample | None:  # fmt: skip
     """The sample of one row; None, and a rejection, where it cannot be one."""
-    source_file, line = place
-    image = row["image"].strip() if row is not None else ""
-    uri = f"ISIC2018_Task3_{_PART_OF_SPLIT[split]}_Input/{image}.jpg"
+    image = ""
     try:
-        label = _class_of(row, image)
+        image = image_of(row, "image")
+        uri = f"ISIC2018_Task3_{_PART_OF_SPLIT[split]}_Input/{image}.jpg"
         person = {"study_id": lesions.get(image) or None} | _patient_of(patients.get(image))
-        root.resolve(uri)
-    except RowRefused as refusal:
-        problem = refusal.reason, refusal.detail
-    except ValueError as error:
-        problem = Reason.OUTSIDE_ROOT, str(error)
-    else:
-        return root.sample(
-            image, split=split, task=Task.CLASSIFICATION, labels=[label], label_space=LABEL_SPACE,
-            image_uris=[uri], modality=Modality.DERMOSCOPY, modality_source=Source.CURATED, licence=LICENCE,
-            source_file=source_file, source_row=line, **person,
+        label = class_of(row or {}, CLASSES)
+        return lesion_sample(
+            root, image, uri, place, label=label, label_space=LABEL_SPACE, person=person, split=split
         )  # fmt: skip
-    native_id = image or f"{split} line {line}"
-    root.reject(native_id, source_file=source_file, source_row=line, reason=problem[0], detail=problem[1])
+    except RowRefused as refusal:
+        root.reject(
+            image or f"{split} line {place[1]}", source_file=place[0], source_row=place[1],
+            reason=refusal.reason, detail=refusal.detail,
+        )  # fmt: skip
     return None
 
 
-def _class_of(row: Mapping[str, str] | None, image: str) -> str:
-    """The one class set to 1. Raises: RowRefused when the row is ragged, nameless or not one-hot."""
-    if row is None:
-        raise RowRefused(Reason.UNREADABLE_ROW, "expected as many fields as columns, got more or fewer")
-    if not image:
-        raise RowRefused(Reason.MISSING_FIELD, "expected an image name, got a blank")
-    try:
-        values = [float(row[name]) for name in CLASSES]
-    except ValueError as error:
-        raise RowRefused(Reason.LABEL_INVALID, "expected numbers 0 or 1, got text or a blank") from error
-    if sorted(values) != [0.0] * (len(CLASSES) - 1) + [1.0]:
-        raise RowRefused(Reason.LABEL_INVALID, f"expected one 1 and else 0, got {values}")
-    return CLASSES[values.index(1.0)]
-
-
 def _patient_of(row: Mapping[str, str] | None) -> dict[str, Any]:
-    """Lesion, sex, age and site out of the metadata; nothing where the image is not in it.
-
-    Raises: RowRefused for a sex outside the vocabulary or an age that is no number.
-    """
-    if row is None:
-        return {}
-    age, sex, site = row["age"].strip(), row["sex"].strip().lower(), row["localization"].strip()
-    lesion = row["lesion_id"].strip()
-    anatomy = anatomy_of(site)
-    if sex and sex not in set(Sex):
-        raise RowRefused(Reason.LABEL_INVALID, f"expected sex {', '.join(Sex)} or a blank, got another word")
-    if age and not age.replace(".", "", 1).isdecimal():
-        raise RowRefused(Reason.LABEL_INVALID, "expected age in years or a blank, got no number")
-    return {
-        **({"study_id": lesion} if lesion else {}),
-        "sex": Sex(sex) if sex else None,
-        "age_years": float(age) if age else None,
-        "anatomy": anatomy,
-        "anatomy_source": None if anatomy is Anatomy.UNKNOWN else Source.METADATA,
-        "anatomy_raw": site or None,
-    }
+    """Lesion, sex, age and site out of the metadata; nothing where the image is not in it."""
+    return person_of(row, age="age", site="localization") if row is not None else {}

@@ -8,6 +8,7 @@ from typing import Any
 from ingest.adapters.folders import subfolders
 from ingest.adapters.rows import read_csv, read_json_array, read_lines, read_parquet, whole_json
 from ingest.deidentify import PUBLIC_KEY, pseudonym
+from ingest.disguise import disguised, hidden_key, hidden_name
 from ingest.embedded import container_of
 from ingest.errors import BadInput
 from ingest.namespaces import namespace_of
@@ -31,9 +32,14 @@ class Root:
     """A data set's folder. No name read from a data file leads out of it, symbolic links included.
 
     ``pixels=False``: the adapter opens neither masks nor pictures. ``rejections`` grows while it reads.
+    ``identifiable``: rows and files leave under disguised names. ``pictures`` is the folder that image URIs are
+    relative to: ``images`` where that is given, else this one.
     """
 
-    def __init__(self, path: Path, dataset: str, *, key: bytes = PUBLIC_KEY, pixels: bool = True) -> None:
+    def __init__(
+        self, path: Path, dataset: str, *, key: bytes = PUBLIC_KEY, pixels: bool = True, identifiable: bool = False,
+        images: Path | None = None,
+    ) -> None:  # fmt: skip
         if not path.is_dir():
             raise BadInput(f"{dataset}: expected a folder at {path}, got none")
         self.path = path
@@ -43,12 +49,19 @@ class Root:
         self._key = key
         self._inside = os.path.realpath(path)
         self._folders: dict[str, bool] = {}  # folder -> lies inside the root
+        self._identifiable = identifiable
+        self._names: dict[str, str] = {}  # disguised name -> name
+        self.pictures: Root = self
+        if images is not None and images != path:
+            self.pictures = Root(images, dataset, key=key, pixels=pixels)
+            self.pictures._names = self._names
 
     def resolve(self, name: str) -> Path:
         """The path of ``name``, relative to the root; "x.parquet#12" names a picture inside a file.
 
         Raises: ValueError when it leaves the root.
         """
+        name = self._names.get(name, name)
         path = os.path.normpath(os.path.join(self.path, name))  # noqa: PTH118  a million names: strings
         folder = os.path.dirname(path)  # noqa: PTH120
         if "\0" in name or not name:
@@ -130,6 +143,11 @@ class Root:
 
     def sample(self, native_id: str, **fields: Any) -> Sample:
         """A Sample of this data set; ``fields`` are Sample's own."""
+        if self._identifiable:
+            names = [*fields.get("image_uris", ()), *filter(None, [fields.get("mask_uri")])]
+            self._names |= {hidden_name(self.dataset, name, self._key): name for name in names}
+            fields = disguised(self.dataset, {"native_id": native_id, **fields}, self._key)
+            native_id = fields.pop("native_id")
         sample_id = sample_id_of(self.dataset, native_id)
         return Sample(sample_id=sample_id, dataset=self.dataset, native_id=native_id, **fields)
 
@@ -144,6 +162,11 @@ class Root:
         sample: Sample | None = None,
     ) -> None:  # fmt: skip
         """Set a row aside, with what was expected and what was found (no identifier, no free text)."""
+        if sample is not None:
+            native_id, source_file = sample.native_id, sample.source_file
+        elif self._identifiable:
+            native_id = hidden_key(self.dataset, native_id, self._key)
+            source_file = hidden_name(self.dataset, source_file, self._key)
         self.rejections.append(
             Rejection(
                 dataset=self.dataset, native_id=native_id, source_file=source_file, source_row=source_row,

@@ -10,9 +10,13 @@ from typing import Any
 
 from ingest.errors import BadInput
 from ingest.simulate import (
+    cxr_lt_2024,
+    ham10000,
     imed361m,
     isic2018,
+    isic2019,
     kvasir_vqa,
+    mimic_cxr,
     path_vqa,
     pmc_vqa,
     pubmedvision,
@@ -38,6 +42,10 @@ WRITERS: dict[str, Callable[[Path, int, Plan], Planted]] = {
     "slake": slake.write,
     "vqa_med_2019": vqa_med_2019.write,
     "kvasir_vqa": kvasir_vqa.write,
+    "isic2019": isic2019.write,
+    "ham10000": ham10000.write,
+    "mimic_cxr": mimic_cxr.write,
+    "cxr_lt_2024": cxr_lt_2024.write,
 }
 """Writer of a data set's native layout by adapter name; called in this order with ``folder/<name>``."""
 

@@ -49,7 +49,7 @@ _DEFECTS = (Reason.IMAGE_CORRUPT, Reason.LABEL_INVALID, Reason.IMAGE_ABSENT, Rea
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Image:
+class LesionImage:
     """A picture of a lesion and its row of metadata; ``age_years`` None is a blank."""
 
     number: int
@@ -79,7 +79,7 @@ def write(folder: Path, num_rows: int, plan: Plan) -> Planted:
         (folder / f"ISIC2018_Task3_{part}_Input").mkdir(parents=True)
     for image in images:
         if plan.has_picture(image.number):
-            _write_picture(folder / f"ISIC2018_Task3_{_PARTS[image.split]}_Input" / f"{image.name}.jpg", image)
+            write_picture(folder / f"ISIC2018_Task3_{_PARTS[image.split]}_Input" / f"{image.name}.jpg", image)
         _account(planted, image)
         plan.progress(1)
     _write_tables(folder, folder.parent / METADATA, images)
@@ -87,12 +87,12 @@ def write(folder: Path, num_rows: int, plan: Plan) -> Planted:
     return planted
 
 
-def _plan(num_rows: int, plan: Plan, planted: Planted) -> list[_Image]:
+def _plan(num_rows: int, plan: Plan, planted: Planted) -> list[LesionImage]:
     """All pictures, defects and duplicates in place. A defective one stands only in training."""
     generator = np.random.default_rng((plan.seed, 3))
     defects = plan.defects(_DEFECTS, num_rows)
     num_images = num_rows - defects.count(Reason.DUPLICATED_ID)
-    images = _plan_images(num_images, num_rows, plan.seed, generator)
+    images = plan_images(num_images, num_rows, plan.seed, generator)
     in_train = [index for index, image in enumerate(images) if image.split is Split.TRAIN]
     chosen = generator.permutation(in_train).tolist()
     for defect in defects:
@@ -107,12 +107,12 @@ def _plan(num_rows: int, plan: Plan, planted: Planted) -> list[_Image]:
     return images
 
 
-def _plan_images(num_images: int, num_rows: int, seed: int, generator: np.random.Generator) -> list[_Image]:
+def plan_images(num_images: int, num_rows: int, seed: int, generator: np.random.Generator) -> list[LesionImage]:
     """Test and validation lesions have one picture each; lesions in training have up to three."""
     floor = 2 * _TEST_PER_SEX + 4 if num_rows >= MIN_ROWS_FOR_FLOOR else 0
     num_test, num_validation = max(floor, round(0.2 * num_images)), max(1, round(0.08 * num_images))
     sexes = ["female", "male"] * (_TEST_PER_SEX if floor else 1)
-    images: list[_Image] = []
+    images: list[LesionImage] = []
     lesion = 0
     while len(images) < num_images:
         lesion += 1
@@ -138,11 +138,13 @@ def _choose(shares: dict[str, float], generator: np.random.Generator) -> str:
     return list(shares)[int(generator.choice(len(shares), p=list(shares.values())))]
 
 
-def _plan_image(number: int, lesion: int, split: Split, sex: str, seed: int, generator: np.random.Generator) -> _Image:
+def _plan_image(
+    number: int, lesion: int, split: Split, sex: str, seed: int, generator: np.random.Generator
+) -> LesionImage:
     label = _choose(dict(zip(CLASSES, _CLASS_SHARES[sex], strict=True)), generator)
     mean_years = {"MEL": 62, "BCC": 66, "AKIEC": 67, "BKL": 63}.get(label, 46)
     age = 5.0 * round(float(np.clip(generator.normal(mean_years, 16), 0, 85)) / 5)
-    return _Image(
+    return LesionImage(
         number=number, lesion=lesion, split=split, label=label, sex=sex, site=_choose(_SITES, generator),
         age_years=None if generator.random() < 0.03 else age,
         picture=_paint(number, label, sex, seed, generator),
@@ -159,37 +161,44 @@ def _paint(number: int, label: str, sex: str, seed: int, generator: np.random.Ge
     return Picture(Texture.SKIN, (seed, 13, number), tuple(skin_3.tolist()), (shape,))
 
 
-def _write_picture(path: Path, image: _Image) -> None:
+def write_picture(path: Path, image: LesionImage) -> None:
+    """The picture, unless its defect is to be absent; cut off half-way where that is its defect."""
     if image.defect is Reason.IMAGE_ABSENT:
         return
     write = write_broken_jpeg if image.defect is Reason.IMAGE_CORRUPT else write_jpeg
     write(path, draw(image.picture))
 
 
-def _write_tables(folder: Path, metadata: Path, images: Sequence[_Image]) -> None:
+def _write_tables(folder: Path, metadata: Path, images: Sequence[LesionImage]) -> None:
     for split, part in _PARTS.items():
         name = f"ISIC2018_Task3_{part}_GroundTruth"
         mine = [image for image in images if image.split is split]
         rows = [row for image in mine for row in _truth_rows(image)]
-        _write_csv(folder / name / f"{name}.csv", ("image", *CLASSES), rows)
+        write_csv(folder / name / f"{name}.csv", ("image", *CLASSES), rows)
     training = [image for image in images if image.split is Split.TRAIN]
     groups = [(image.name, image.lesion_id, "histopathology") for image in training]
-    _write_csv(folder / f"{GROUPINGS}.csv", ("image", "lesion_id", "diagnosis_confirm_type"), groups)
+    write_csv(folder / f"{GROUPINGS}.csv", ("image", "lesion_id", "diagnosis_confirm_type"), groups)
+    write_metadata(metadata, images)
+
+
+def write_metadata(path: Path, images: Sequence[LesionImage]) -> None:
+    """HAM10000's table; a row whose class is to be refused names none of the seven."""
     header = ("lesion_id", "image_id", "dx", "dx_type", "age", "sex", "localization")
     patients = [
-        (image.lesion_id, image.name, image.label.lower(), "histo",
+        (image.lesion_id, image.name, "?" if image.defect is Reason.LABEL_INVALID else image.label.lower(), "histo",
          "" if image.age_years is None else image.age_years, image.sex, image.site)
         for image in sorted(images, key=lambda each: (each.label, each.number))
     ]  # fmt: skip
-    _write_csv(metadata, header, patients)
+    write_csv(path, header, patients)
 
 
-def _truth_rows(image: _Image) -> list[tuple[Any, ...]]:
+def _truth_rows(image: LesionImage) -> list[tuple[Any, ...]]:
     ones = [float(name == image.label or image.defect is Reason.LABEL_INVALID) for name in CLASSES]
     return [(image.name, *ones)] * (2 if image.defect is Reason.DUPLICATED_ID else 1)
 
 
-def _write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    """A table as published: comma separated, one header line."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
@@ -197,7 +206,7 @@ def _write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[Any]])
         writer.writerows(rows)
 
 
-def _account(planted: Planted, image: _Image) -> None:
+def _account(planted: Planted, image: LesionImage) -> None:
     if image.defect is not None:
         planted.reject(image.name, image.defect)
     if image.defect in (None, Reason.DUPLICATED_ID):
@@ -207,7 +216,7 @@ def _account(planted: Planted, image: _Image) -> None:
         )  # fmt: skip
 
 
-def _notes(images: Sequence[_Image], num_rows: int) -> dict[str, Any]:
+def _notes(images: Sequence[LesionImage], num_rows: int) -> dict[str, Any]:
     """The planted association and contrast, and whether the test side is large enough to compare the sexes."""
     melanoma = {
         sex: float(np.mean([float(image.label == "MEL") for image in images if image.sex == sex] or [0.0]))
