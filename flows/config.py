@@ -17,7 +17,7 @@ from evaluation.fairness import DELTA
 from ingest.adapters import ADAPTERS
 from ingest.attributes import ATTRIBUTES
 from ingest.census import CensusConfig
-from ingest.deidentify import PUBLIC_KEY
+from ingest.deidentify import PUBLIC_KEY, key_of
 from ingest.errors import BadInput
 from ingest.leakage import GatesConfig
 from ingest.read import DatasetConfig
@@ -164,10 +164,11 @@ def _dataset(entry: Any, where: str, source: Path, folder: Path) -> DatasetConfi
     if not root.is_dir():
         raise BadInput(f"{source}: key {where}.root: expected a folder, got {root} which does not exist")
     common = {key: value for key, value in entry.items() if key in _DATASET_KEYS} | {"root": str(root)}
+    common.setdefault("identifiable", ADAPTERS[name].identifiable)
     options = _table({key: entry[key] for key in own if key in entry}, kind, source, where)
     checked: DatasetConfig = _table(common, DatasetConfig, source, where)
     return dataclasses.replace(
-        checked, options=_absolute(options, folder, source, where), key=_key(checked, source, where)
+        checked, options=_absolute(options, folder, source, where), key=_key(checked, folder, source, where)
     )
 
 
@@ -185,6 +186,7 @@ def _absolute(options: Any, folder: Path, source: Path, where: str) -> Any:
     return dataclasses.replace(options, **changes)
 
 
+<<<<<<< HEAD
 def _model_paths(model: ModelConfig, folder: Path, source: Path) -> ModelConfig:
     """Released weights relative to the configuration; a missing one is refused."""
     places = {key: getattr(model, key) for key in ("weights", "language", "segmentation")}
@@ -197,12 +199,21 @@ def _model_paths(model: ModelConfig, folder: Path, source: Path) -> ModelConfig:
 
 def _key(dataset: DatasetConfig, source: Path, where: str) -> bytes:
     """The pseudonym key: published for public data, from the environment for identifiable data."""
+=======
+def _key(dataset: DatasetConfig, folder: Path, source: Path, where: str) -> bytes:
+    """The pseudonym key: published for public data; from ``key_file`` or the environment for identifiable data."""
+>>>>>>> b727adf (Take the pseudonym key from a file too, and ask for it wherever an adapter reads patients)
     if not dataset.identifiable:
         return PUBLIC_KEY
-    key = os.environ.get(KEY_VARIABLE, "")
-    if not key:
-        raise BadInput(f"{source}: key {where}.identifiable: expected a pseudonym key in {KEY_VARIABLE}, got none")
-    return key.encode()
+    if dataset.key_file is None:
+        name, key = KEY_VARIABLE, os.environ.get(KEY_VARIABLE, "").encode()
+    else:
+        path = folder / dataset.key_file
+        name, key = f"key_file {path}", path.read_bytes().strip() if path.is_file() else b""
+    try:
+        return key_of(key)
+    except ValueError as error:
+        raise BadInput(f"{source}: key {where}.identifiable: expected a pseudonym key in {name}: {error}") from None
 
 
 def _table(values: Any, kind: type[Any], source: Path, where: str) -> Any:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import secrets
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,10 @@ from evaluation.report import write_bias_page
 from flows.progress import Reporter
 from ingest.adapters import ADAPTERS
 from ingest.adapters.recognise import Recognised, once_each, recognise_under, unrecognised_under
-from ingest.adapters.root import Root
 from ingest.attributes import connect_table
 from ingest.census import associations, count_levels, count_persons, encode, with_partners
 from ingest.errors import BadInput
+from ingest.read import DatasetConfig
 from ingest.sample import to_table
 
 LOOKED_AT = ("dataset", "task", "modality", "anatomy", "sex", "age_band", "label")
@@ -61,9 +62,13 @@ def _recognise(root: Path) -> tuple[list[Recognised], list[str]]:
 
 
 def _read(recognised: Recognised, reporter: Reporter) -> tuple[pa.Table, dict[str, Any]]:
-    root = Root(recognised.folder, recognised.adapter, pixels=False)
+    adapter = ADAPTERS[recognised.adapter]
+    root = DatasetConfig(
+        adapter=recognised.adapter, root=recognised.folder, options=recognised.options,
+        identifiable=adapter.identifiable, key=secrets.token_bytes(32),
+    ).open(pixels=False)  # fmt: skip
     samples = []
-    for sample in ADAPTERS[recognised.adapter].read(root, recognised.options):
+    for sample in adapter.read(root, recognised.options):
         samples.append(sample)
         if len(samples) % 1000 == 0:
             reporter.rows(len(samples))

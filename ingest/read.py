@@ -45,7 +45,11 @@ class SplitPolicy(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class DatasetConfig:
-    """One ``[[datasets]]`` table, its paths already absolute. ``options`` are the adapter's own."""
+    """One ``[[datasets]]`` table, its paths already absolute. ``options`` are the adapter's own.
+
+    identifiable: rows and files get keyed pseudonyms; the default is the adapter's. key_file: where the key
+    stands, else in the environment.
+    """
 
     adapter: str
     root: Path
@@ -53,6 +57,7 @@ class DatasetConfig:
     max_bad_share: float = 0.05
     allow_absent_images: bool = False
     identifiable: bool = False
+    key_file: Path | None = None
     split: SplitPolicy = SplitPolicy.GROUPED
     options: Any = None
     key: bytes = field(default=PUBLIC_KEY, repr=False)

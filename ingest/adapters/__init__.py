@@ -30,12 +30,14 @@ class Adapter:
 
     ``read(root, options)`` yields samples and appends what it sets aside to ``root.rejections``.
     ``recognise(folder, search_root)`` cheaply tells whether ``folder`` has this layout: its options, or None.
+    ``identifiable``: whether its rows may name patients unless the configuration says otherwise.
     """
 
     read: Callable[[Root, Any], Iterator[Sample]]
     Options: type[Any]
     recognise: Callable[[Path, Path], Any | None]
     licence: str
+    identifiable: bool = False
 
 
 ADAPTERS: dict[str, Adapter] = {

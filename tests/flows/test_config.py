@@ -3,6 +3,7 @@ from pathlib import Path
 import pytest
 
 from flows.config import load_config
+from ingest.deidentify import key_of
 from ingest.errors import BadInput
 from ingest.leakage import Kind, Policy
 
@@ -100,7 +101,21 @@ def test_leakage_policies_can_be_given_by_kind(simulated, tmp_path):
 
 def test_the_pseudonym_key_of_identifiable_data_comes_from_the_environment(simulated, tmp_path, monkeypatch):
     path = changed(simulated, tmp_path, 'adapter = "vqa_rad"', 'adapter = "vqa_rad"\nidentifiable = true')
-    monkeypatch.setenv("BIASCAREVL_KEY", "secret")
+    monkeypatch.setenv("BIASCAREVL_KEY", "a secret of the hospital")
     config = load_config(path)
-    assert config.datasets[1].key == b"secret"
+    assert config.datasets[1].key == key_of(b"a secret of the hospital")
     assert "secret" not in repr(config)
+    assert repr(config.datasets[1].key) not in repr(config)
+    monkeypatch.setenv("BIASCAREVL_KEY", "short")
+    with pytest.raises(BadInput, match="BIASCAREVL_KEY: expected at least 16 bytes, got 5"):
+        load_config(path)
+
+
+def test_the_pseudonym_key_may_stand_in_a_file(simulated, tmp_path, monkeypatch):
+    monkeypatch.delenv("BIASCAREVL_KEY", raising=False)
+    told = 'adapter = "vqa_rad"\nidentifiable = true\nkey_file = "pseudonyms.key"'
+    path = changed(simulated, tmp_path, 'adapter = "vqa_rad"', told)
+    with pytest.raises(BadInput, match=r"pseudonyms\.key: expected at least 16 bytes, got none"):
+        load_config(path)
+    (path.parent / "pseudonyms.key").write_text("a secret of the hospital\n")
+    assert load_config(path).datasets[1].key == key_of(b"a secret of the hospital")

@@ -126,7 +126,7 @@ def test_what_was_planted_is_what_is_read(trees, name):
         "anatomy": Counter(str(s.anatomy) for s in entering),
         "sex": Counter(s.sex or "__missing__" for s in entering),
         "age_band": Counter(age_band_of(s.age_years) or "__missing__" for s in entering),
-        "label": Counter(label for s in entering for label in (s.labels or [s.answer])),
+        "label": Counter(label for s in entering for label in (s.labels or filter(None, [s.answer]))),
     }
     for attribute, counts in planted.counts.items():
         assert counts == counted[attribute], attribute

@@ -130,7 +130,7 @@ def good(**changes):
         ({"modality": "ct"}, "modality"),
         ({"skin_type": 7}, "skin_type"),
         ({"answer": None}, "vqa_has_question_and_answer"),
-        ({"task": "classification", "labels": []}, "classes_have_a_label"),
+        ({"task": "classification", "labels": None}, "classes_have_a_label"),
         ({"mask_uri": "m.npz", "image_uris": []}, "masks_have_an_image"),
         ({"mask_targets": ["liver"], "mask_area_fraction": [0.1, 0.2]}, "targets_match_areas"),
         ({"mask_targets": ["liver"], "mask_area_fraction": [1.5]}, "mask_area_highest"),
