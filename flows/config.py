@@ -186,7 +186,6 @@ def _absolute(options: Any, folder: Path, source: Path, where: str) -> Any:
     return dataclasses.replace(options, **changes)
 
 
-<<<<<<< HEAD
 def _model_paths(model: ModelConfig, folder: Path, source: Path) -> ModelConfig:
     """Released weights relative to the configuration; a missing one is refused."""
     places = {key: getattr(model, key) for key in ("weights", "language", "segmentation")}
@@ -197,12 +196,8 @@ def _model_paths(model: ModelConfig, folder: Path, source: Path) -> ModelConfig:
     return dataclasses.replace(model, **{key: str(path) for key, path in paths.items()})
 
 
-def _key(dataset: DatasetConfig, source: Path, where: str) -> bytes:
-    """The pseudonym key: published for public data, from the environment for identifiable data."""
-=======
 def _key(dataset: DatasetConfig, folder: Path, source: Path, where: str) -> bytes:
     """The pseudonym key: published for public data; from ``key_file`` or the environment for identifiable data."""
->>>>>>> b727adf (Take the pseudonym key from a file too, and ask for it wherever an adapter reads patients)
     if not dataset.identifiable:
         return PUBLIC_KEY
     if dataset.key_file is None:

@@ -15,7 +15,6 @@ from typing import Any
 from ingest.adapters.folders import folders_under
 from ingest.adapters.mimic_people import People, table_in
 from ingest.adapters.root import Root, RowRefused
-from ingest.adapters.rows import read_csv
 from ingest.anatomy import Anatomy
 from ingest.errors import BadInput
 from ingest.modality import Modality
@@ -85,7 +84,8 @@ def _study_dates(images: Path | None) -> dict[str, str]:
     table = table_in(images, _METADATA) if images else None
     if table is None:
         return {}
-    return {row["study_id"]: row["StudyDate"] for _, row in read_csv(table, columns=("study_id", "StudyDate")) if row}
+    rows = Root(table.parent, "mimic_cxr").csv(table.name, columns=("study_id", "StudyDate"))
+    return {row["study_id"]: row["StudyDate"] for _, row in rows if row}
 
 
 def _labels_of(row: dict[str, str] | None, classes: tuple[str, ...]) -> list[str]:
@@ -106,11 +106,7 @@ def _picture_of(
 ) -> Sample:  # fmt: skip
     dicom_id, subject_id, study_id = row["dicom_id"], row["subject_id"], row["study_id"]
     usual = f"files/p{subject_id[:2]}/p{subject_id}/s{study_id}/{dicom_id}.jpg"
-    uri = row.get("fpath") or row.get("path") or usual
-    try:
-        root.pictures.resolve(uri)
-    except ValueError as error:
-        raise RowRefused(Reason.OUTSIDE_ROOT, str(error)) from error
+    uri = root.pictures.inside(row.get("fpath") or row.get("path") or usual)
     return root.sample(
         f"task{task}/{dicom_id}", split=split, task=Task.CLASSIFICATION, licence=LICENCE, source_file=place[0],
         source_row=place[1], image_uris=[uri], patient_id=root.pseudonym(subject_id), study_id=study_id,

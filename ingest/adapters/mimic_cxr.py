@@ -129,7 +129,7 @@ def _picture_of(
     task = Task.REPORT if text else Task.UNLABELLED if labels is None else Task.CLASSIFICATION
     return root.sample(
         dicom_id, split=split, task=task, licence=LICENCE, source_file=place[0], source_row=place[1],
-        image_uris=[f"files/p{subject_id[:2]}/p{subject_id}/s{study_id}/{dicom_id}.jpg"],
+        image_uris=[root.inside(f"files/p{subject_id[:2]}/p{subject_id}/s{study_id}/{dicom_id}.jpg")],
         patient_id=root.pseudonym(subject_id), study_id=study_id, figure_id=dicom_id, view=row["ViewPosition"] or None,
         modality=Modality.X_RAY, modality_source=Source.CURATED, anatomy=Anatomy.CHEST, anatomy_source=Source.CURATED,
         question=QUESTION if text else None, answer=text[1] if text else None, language="en" if text else None,

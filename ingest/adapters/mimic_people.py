@@ -6,11 +6,12 @@ subject name, in its coarse form ("WHITE - RUSSIAN" is white); none where two ar
 """
 
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ingest.adapters.rows import read_csv
+from ingest.adapters.root import Root
 from ingest.errors import BadInput
 from ingest.sample import Sex
 
@@ -36,11 +37,10 @@ class People:
     def __init__(self, folder: Path | None) -> None:
         self._subjects: dict[str, Subject] = {}
         if folder is not None:
-            races = _races(table_in(folder, "hosp/admissions.csv"))
-            patients = table_in(folder, "hosp/patients.csv")
-            if patients is None:
+            hospital = Root(folder, "mimic-iv")
+            if table_in(folder, "hosp/patients.csv") is None:
                 raise BadInput(f"{folder}: expected hosp/patients.csv.gz of MIMIC-IV, got none")
-            self._subjects = _subjects(patients, races)
+            self._subjects = _subjects(hospital, _races(hospital))
 
     def person_of(self, subject_id: str, study_date: str) -> dict[str, Any]:
         """Sex, age in years at the study (``study_date``: YYYYMMDD, or "") and race; None what is not known."""
@@ -48,7 +48,7 @@ class People:
         if subject is None:
             return {"sex": None, "age_years": None, "race": None}
         year = study_date[:4]
-        known = subject.birth_year is not None and len(study_date) >= 8 and year.isdecimal()
+        known = subject.birth_year is not None and len(study_date) >= 8 and year.isascii() and year.isdecimal()
         age = int(year) - (subject.birth_year or 0) if known else None
         return {
             "sex": subject.sex,
@@ -62,11 +62,14 @@ def table_in(folder: Path, name: str) -> Path | None:
     return next((path for path in (folder / f"{name}.gz", folder / name) if path.is_file()), None)
 
 
-def _races(admissions: Path | None) -> dict[str, str]:
-    if admissions is None:
-        return {}
+def _rows(hospital: Root, name: str, columns: tuple[str, ...]) -> Iterator[tuple[int, dict[str, str] | None]]:
+    path = table_in(hospital.path, name)
+    return iter(()) if path is None else hospital.csv(str(path.relative_to(hospital.path)), columns=columns)
+
+
+def _races(hospital: Root) -> dict[str, str]:
     named: dict[str, Counter[str]] = {}
-    for _, row in read_csv(admissions, columns=("subject_id", "race")):
+    for _, row in _rows(hospital, "hosp/admissions.csv", ("subject_id", "race")):
         if row is not None and row["race"].strip().upper() not in _NOT_SAID:
             named.setdefault(row["subject_id"], Counter())[row["race"].partition(" - ")[0].strip().lower()] += 1
     races = {}
@@ -77,13 +80,15 @@ def _races(admissions: Path | None) -> dict[str, str]:
     return races
 
 
-def _subjects(patients: Path, races: dict[str, str]) -> dict[str, Subject]:
+def _subjects(hospital: Root, races: dict[str, str]) -> dict[str, Subject]:
     subjects = {}
-    for _, row in read_csv(patients, columns=("subject_id", "gender", "anchor_age", "anchor_year")):
+    columns = ("subject_id", "gender", "anchor_age", "anchor_year")
+    for _, row in _rows(hospital, "hosp/patients.csv", columns):
         if row is None:
             continue
         age, year = row["anchor_age"].strip(), row["anchor_year"].strip()
-        birth_year = int(year) - int(age) if age.isdecimal() and year.isdecimal() else None
+        plain = all(text.isascii() and text.isdecimal() and len(text) < 5 for text in (age, year))
+        birth_year = int(year) - int(age) if plain else None
         subject_id = row["subject_id"]
         subjects[subject_id] = Subject(_SEX.get(row["gender"].strip()), birth_year, races.get(subject_id))
     return subjects

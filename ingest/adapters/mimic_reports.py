@@ -10,6 +10,7 @@ import zipfile
 import zlib
 from pathlib import Path
 
+from ingest.adapters.root import Root
 from ingest.errors import BadInput
 
 ARCHIVE = "mimic-cxr-reports.zip"
@@ -17,6 +18,9 @@ MAX_REPORT_BYTES = 2**20
 _HEADING = re.compile(r"^[ \t]*([A-Z][A-Z &/(),-]{2,60}):", re.MULTILINE)
 _ADDENDUM_LINE = re.compile(r"^[ \t]*_{10,}[ \t]*$", re.MULTILINE)
 _PARAGRAPHS = re.compile(r"\n[ \t]*\n")
+_READ_ERRORS = (
+    OSError, KeyError, ValueError, zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError,
+)  # fmt: skip
 _WANTED = ("IMPRESSION", "FINDINGS")
 
 
@@ -25,18 +29,18 @@ class Reports:
 
     def __init__(self, source: Path) -> None:
         archive = source if source.is_file() else source / ARCHIVE
-        self._folder = source
+        self._folder = Root(archive.parent, "mimic-cxr-reports")
         self._archive: zipfile.ZipFile | None = None
         if archive.is_file():
             try:
-                self._archive = zipfile.ZipFile(archive)
-            except (zipfile.BadZipFile, OSError, ValueError) as error:
+                self._archive = zipfile.ZipFile(self._folder.resolve(archive.name))
+            except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
                 raise BadInput(f"{archive}: expected a zip archive of reports, got {type(error).__name__}") from error
 
     def read(self, subject_id: str, study_id: str) -> str | None:
         """The whole report of a study; None where there is none, or none that can be read."""
         name = f"files/p{subject_id[:2]}/p{subject_id}/s{study_id}.txt"
-        with contextlib.suppress(OSError, KeyError, ValueError, zipfile.BadZipFile, zlib.error, EOFError):
+        with contextlib.suppress(*_READ_ERRORS):
             return self._bytes_of(name).decode("utf-8", "replace")
         return None
 
@@ -44,7 +48,7 @@ class Reports:
         if self._archive is not None:
             with self._archive.open(name) as file:
                 return file.read(MAX_REPORT_BYTES)
-        with (self._folder / name).open("rb") as file:
+        with self._folder.resolve(name).open("rb") as file:
             return file.read(MAX_REPORT_BYTES)
 
 

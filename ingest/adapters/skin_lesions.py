@@ -65,13 +65,9 @@ def lesion_sample(
 
     Raises: RowRefused when ``uri`` leads out of the root.
     """
-    try:
-        root.resolve(uri)
-    except ValueError as error:
-        raise RowRefused(Reason.OUTSIDE_ROOT, str(error)) from error
     return root.sample(
         image, split=split, task=Task.CLASSIFICATION if label else Task.UNLABELLED, label_space=label_space,
-        labels=[label] if label else None, image_uris=[uri], figure_id=image.removesuffix("_downsampled"),
+        labels=[label] if label else None, image_uris=[root.inside(uri)], figure_id=image.removesuffix("_downsampled"),
         modality=Modality.DERMOSCOPY, modality_source=Source.CURATED, licence=LICENCE, source_file=place[0],
         source_row=place[1], **person,
     )  # fmt: skip
