@@ -76,7 +76,8 @@ def before_after(rows: Sequence[Row]) -> Any:
             marker={"symbol": "line-ns", "size": 16, "line": {"color": INK, "width": 2.5}},
             hovertemplate="target %{x:.1%}<extra></extra>",
         )  # fmt: skip
-    figure.update_xaxes(range=[0, 1.22 * max((max(row["before"], row["after"]) for row in rows), default=1) or 1])
+    largest = max((max(row["before"], row["after"]) for row in rows if not row["hidden"]), default=1.0)
+    figure.update_xaxes(range=[0, 1.22 * (largest or 1.0)])
     ticks = [f"{_tick(row['level'])}<br><span style='color:{GREY}'>{_persons(row)}</span>" for row in rows]
     figure.update_layout(legend={"traceorder": "reversed"})
     return _finish(figure, ticks, legend=True, bar_px=52)

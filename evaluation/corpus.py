@@ -83,9 +83,9 @@ def _margins(margins: list[Row], solution: Row | None, counts: list[Row]) -> lis
     return [
         row
         | {
-            "num_persons": row.get("num_persons"),
+            "num_persons": row.get("num_persons"),  # an older workspace has none
             "target": targets.get((row["attribute"], row["level"])),
-            "hidden": (row["attribute"], row["level"]) in hidden,
+            "hidden": bool(row.get("suppressed")) or (row["attribute"], row["level"]) in hidden,
         }
         for row in margins
     ]

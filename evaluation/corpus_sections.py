@@ -207,7 +207,8 @@ def _census_row(attribute: str, row: Row, columns: list[str], weighed: dict[tupl
     cells.append(f'<td data-label="{columns[1]}">{_share_cell(row)}</td>')
     if len(columns) > 2:
         margin = None if row["suppressed"] else weighed.get((attribute, row["level"]))
-        cells.append(f'<td data-label="{columns[2]}">{_margin_cell(margin, suppressed=row["suppressed"])}</td>')
+        hidden = row["suppressed"] or (margin is not None and margin["hidden"])
+        cells.append(f'<td data-label="{columns[2]}">{_margin_cell(margin, suppressed=hidden)}</td>')
     return f"<tr{' class=absent' if is_absent(row) else ''}>{''.join(cells)}</tr>"
 
 

@@ -68,10 +68,13 @@ def refresh_stages(config: Config) -> list[Stage]:
             [workspace.census],
         ),
         Stage(
-            "weigh", "weigh", digest_of([curated, _plain(config.weights), config.census.attributes, caps, draws]),
+            "weigh", "weigh",
+            digest_of([curated, _plain(config.weights), config.census.attributes, caps, draws, sorted(identifiable),
+                       config.census.suppress_below]),
             lambda reporter: weigh(
                 workspace, config.weights, attributes=list(config.census.attributes), max_repeats=caps,
-                num_epochs=draws[0], draws_per_epoch=draws[1],
+                num_epochs=draws[0], draws_per_epoch=draws[1], identifiable=identifiable,
+                suppress_below=config.census.suppress_below,
             ),
             [workspace.weights, workspace.solution],
         ),

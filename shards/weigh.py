@@ -1,6 +1,6 @@
 """The weigh stage: cells of the training rows, targets, one solution, a weight per row, the certificate."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from time import perf_counter
 from typing import Any
@@ -11,29 +11,19 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from ingest.attributes import ATTRIBUTES, MISSING, connect_samples, fetch
+from ingest.attributes import connect_samples
 from ingest.errors import BadInput, GateRefused
-from ingest.sample import PERSON_HASH_SQL
 from ingest.workspace import Workspace, publishing, write_json
 from shards.cells import Cells, collapse, effective_share, spread
 from shards.certificate import Method, certify, compare
 from shards.margins import Limits, meet
 from shards.targets import Goal, Target, check_levels, goal_of
+from shards.training_margins import hide_small, training_margins
 from shards.weights import SOFTNESS
 
 ROWS_PER_BATCH = 122_880
 LARGEST_NUM_LEVELS = 2_000
 """Levels of all targets together: the solver holds a square matrix of them."""
-MARGINS_SCHEMA = pa.schema(
-    [
-        ("attribute", pa.string()),
-        ("level", pa.string()),
-        ("num_rows", pa.int64()),
-        ("num_persons", pa.int64()),
-        ("before", pa.float64()),
-        ("after", pa.float64()),
-    ]
-)
 _SUMMARY = ("duality_gap", "effective_share", "max_weight", "strength_factor", "num_cells", "num_rows", "seconds")
 
 
@@ -75,6 +65,8 @@ def weigh(
     max_repeats: Mapping[str, int | None],
     num_epochs: int,
     draws_per_epoch: int,
+    identifiable: Collection[str] = (),
+    suppress_below: int = 11,
 ) -> dict[str, Any]:
     """Solve for the weights of the training rows and write weights, certificate and margins.
 
@@ -82,6 +74,8 @@ def weigh(
         attributes: those of the census; their margins are reported before and after, targeted or not.
         max_repeats: lifetime repetition cap per dataset, None for no cap.
         num_epochs, draws_per_epoch: the plan the caps speak of; 0 draws mean one per row.
+        identifiable, suppress_below: margins.parquet hides levels of 1 to suppress_below - 1 training persons of these
+            data sets.
     Raises: BadInput for no training rows or targets with too many levels; GateRefused for a given target out of
         reach, an effective share below the floor, or a baseline that breaks a repetition cap.
     """
@@ -101,7 +95,10 @@ def weigh(
     }
     spread(connection, cells, ratios)
     _write_weights(connection, workspace)
-    _write_margins(connection, workspace, cells, ratios, list(dict.fromkeys([*config.targets, *attributes])))
+    names = list(dict.fromkeys([*config.targets, *attributes]))
+    margins = training_margins(connection, cells, ratios, names, identifiable=identifiable)
+    with publishing(workspace.solution.with_name("margins.parquet")) as staged:
+        pq.write_table(hide_small(margins, below=suppress_below), staged)
     write_json(workspace.solution, certificate | {"seconds": perf_counter() - start})
     return {key: (certificate | {"seconds": perf_counter() - start})[key] for key in _SUMMARY}
 
@@ -189,43 +186,3 @@ def _write_weights(connection: duckdb.DuckDBPyConnection, workspace: Workspace) 
         with pq.ParquetWriter(staged, schema) as writer:
             for batch in ordered.to_arrow_reader(ROWS_PER_BATCH):
                 writer.write_batch(batch)
-
-
-def _write_margins(
-    connection: duckdb.DuckDBPyConnection,
-    workspace: Workspace,
-    cells: Cells,
-    ratios: NDArray[np.float64],
-    attributes: list[str],
-) -> None:
-    """margins.parquet: share of the training rows at each level before and after, targeted or not, with its persons.
-
-    A row with several labels counts under each. Cells give a margin exactly; else threads add up in any order, of
-    which twelve digits are kept.
-    """
-    tables = [MARGINS_SCHEMA.empty_table()]
-    for name in attributes:
-        known = name in cells.levels
-        table = fetch(connection, _margin_query(name, cells.num_rows, view="training" if known else "weighed"))
-        if known:
-            after = pa.array(cells.margin(name, ratios / (cells.shares @ ratios)))
-            table = table.set_column(table.schema.get_field_index("after"), "after", after)
-        tables.append(table.cast(MARGINS_SCHEMA))
-    with publishing(workspace.solution.with_name("margins.parquet")) as staged:
-        pq.write_table(pa.concat_tables(tables), staged)
-
-
-def _margin_query(name: str, num_rows: int, *, view: str) -> str:
-    sql = ATTRIBUTES[name].sql
-    level = (
-        f"unnest(CASE WHEN len({sql}) > 0 THEN list_distinct({sql}) ELSE ['{MISSING}'] END)"
-        if ATTRIBUTES[name].is_list
-        else f"coalesce({sql}, '{MISSING}')"
-    )
-    weight = "weight" if view == "weighed" else "1.0"
-    return (
-        f"SELECT '{name}' AS attribute, level, count(*) AS num_rows, count(DISTINCT person) AS num_persons, "
-        f"count(*) / {num_rows} AS before, round(sum(weight) / {num_rows}, 12) AS after FROM "
-        f"(SELECT {level} AS level, {weight} AS weight, {PERSON_HASH_SQL} AS person FROM {view}) "
-        "GROUP BY level ORDER BY level"
-    )

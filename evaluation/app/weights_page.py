@@ -51,7 +51,7 @@ def layout(corpus: Corpus, *, attribute: str | None) -> Any:
 def margins(corpus: Corpus, attribute: str) -> Any:
     """Figure and table of one attribute."""
     rows = levels_of(
-        [row | {"dataset": EVERYTHING, "num_rows": row["before"]} for row in corpus.margins], attribute, EVERYTHING
+        [row | {"dataset": EVERYTHING, "num_rows": row["before"] or 0} for row in corpus.margins], attribute, EVERYTHING
     )
     words = f"Shares of {name_of(attribute)} before and after weighting; the table below holds the same numbers"
     cells = [

@@ -156,7 +156,8 @@ def _adjusted(coded: Coded, pair: Pair) -> dict[str, Any]:
     first, second = _strongest(pair.table(weights))
     names, strata_M = _strata(coded, pair)
     cell_M = 2 * (pair.a_M != first) + (pair.b_M != second)
-    tables = np.bincount(strata_M * 4 + cell_M, weights=weights, minlength=4).reshape(-1, 2, 2).astype(float)
+    size = 4 * (int(strata_M.max(initial=0)) + 1)  # the last stratum may lack its last cell
+    tables = np.bincount(strata_M * 4 + cell_M, weights=weights, minlength=size).reshape(-1, 2, 2).astype(float)
     marginal = odds_ratio(tables.sum(0))
     adjusted = mantel_haenszel(tables) if names else NOTHING
     return {

@@ -232,3 +232,12 @@ def test_no_training_rows_is_bad_input(tmp_path):
     write_deltalake(workspace.samples, pa.Table.from_batches(to_table([row]).to_batches()))
     with pytest.raises(BadInput, match="got none to weigh"):
         weighed(workspace, {})
+
+
+def test_margins_of_few_training_persons_of_identifiable_data_are_hidden(skewed):
+    plan = {"attributes": ["sex"], "max_repeats": {}, "num_epochs": 1, "draws_per_epoch": 0}
+    weigh(skewed, WeightsConfig(), **plan, identifiable={"b"})
+    margins = {row["level"]: row for row in pq.read_table(skewed.weights.with_name("margins.parquet")).to_pylist()}
+    # 8 women and 2 unknown are small; the 60 rows without sex are of data set a, which is not identifiable.
+    assert {level for level, row in margins.items() if row["suppressed"]} == {"female", "unknown"}
+    assert margins["female"]["before"] is None and margins["male"]["num_persons"] == 30
