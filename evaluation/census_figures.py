@@ -14,6 +14,8 @@ from ingest.attributes import MISSING, NOT_APPLICABLE
 Row = dict[str, Any]
 ABSENT = frozenset({MISSING, NOT_APPLICABLE, "unknown"})
 INK = "#17202b"
+SOURCE_COLOURS = {"metadata": BLUE, "curated": "#56B4E9", "rule": ORANGE, "model": VERMILION, MISSING: "#b9c3cf"}
+"""Sources, most trusted first."""
 _LONGEST_LABEL = 22
 _BAR_PX = 34
 
@@ -113,10 +115,9 @@ def source_shares(rows: Sequence[Row]) -> Any:
     """How each attribute was established: one stacked bar per attribute, most trusted source first."""
     import plotly.graph_objects as go
 
-    shades = {"metadata": BLUE, "curated": "#56B4E9", "rule": ORANGE, "model": VERMILION, MISSING: "#b9c3cf"}
     attributes = list(dict.fromkeys(row["attribute"] for row in rows))[::-1]
     figure = go.Figure()
-    for source, colour in shades.items():
+    for source, colour in SOURCE_COLOURS.items():
         of_source = {row["attribute"]: row for row in rows if row["source"] == source}
         if not of_source:
             continue

@@ -3,6 +3,7 @@
 A table that is absent (an older workspace, a stage that has not run) is an empty list.
 """
 
+import functools
 import json
 import math
 from collections import Counter
@@ -11,11 +12,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
 import pyarrow.parquet as pq
 
 from evaluation.rows import ordered_levels
-from ingest.attributes import MISSING, NOT_APPLICABLE
+from ingest.attributes import MISSING, NOT_APPLICABLE, connect_delta
 from ingest.workspace import Workspace
 
 Row = dict[str, Any]
@@ -117,8 +117,8 @@ def numbered(associations: list[Row]) -> list[Row]:
 def _datasets(workspace: Workspace) -> list[Row]:
     """Rows in from the stamps of reading; samples by split and reasons of rejection as the tables hold them."""
     read = _read_summaries(workspace)
-    splits = _delta_counts(workspace.samples, ["dataset", "split"])
-    reasons = _delta_counts(workspace.quarantine, ["dataset", "reason"])
+    splits = _delta_counts(workspace.samples, ("dataset", "split"))
+    reasons = _delta_counts(workspace.quarantine, ("dataset", "reason"))
     names = sorted(set(read) | {key[0] for key in splits})
     rows = []
     for name in names:
@@ -140,14 +140,24 @@ def _read_summaries(workspace: Workspace) -> dict[str, Row]:
     }
 
 
-def _delta_counts(path: Path, columns: list[str]) -> Counter[tuple[str, ...]]:
+def _delta_counts(path: Path, columns: tuple[str, ...]) -> Counter[tuple[str, ...]]:
     """How often each combination of columns stands in a Delta table; empty where there is none."""
     from deltalake import DeltaTable
 
     if not (path / "_delta_log").exists():
         return Counter()
-    table_ = pa.table(DeltaTable(path).to_pyarrow_table(columns=columns))
-    return Counter(tuple(str(row[name]) for name in columns) for row in table_.to_pylist())
+    return _counted(path, columns, DeltaTable(path).version())
+
+
+@functools.lru_cache(maxsize=64)
+def _counted(path: Path, columns: tuple[str, ...], version: int) -> Counter[tuple[str, ...]]:
+    """Counts of one version, which never change: pages that are opened again do not count again."""
+    from deltalake import DeltaTable
+
+    names = ", ".join(columns)
+    connection = connect_delta(DeltaTable(path, version=version), "counted")
+    rows = connection.sql(f"SELECT {names}, count(*) FROM counted GROUP BY {names}").fetchall()
+    return Counter({tuple(str(value) for value in row[:-1]): row[-1] for row in rows})
 
 
 def _rows(path: Path) -> list[Row] | None:

@@ -80,7 +80,7 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[Markup]], *, caption: 
         "<tr>" + "".join(f'<td class="{kind}">{cell}</td>' for cell, kind in zip(row, kinds, strict=True)) + "</tr>"
         for row in rows
     )
-    size = ' class="wide"' if len(columns) > 5 else ""
+    size = ' class="stack"' if words == len(columns) > 2 else ' class="wide"' if len(columns) > 5 else ""
     return (
         f'<div class="scroll" tabindex="0" role="region" aria-label="{text(caption)}"><table{size}>'
         f"<caption>{text(caption)}</caption><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
@@ -224,6 +224,11 @@ footer { padding-block: 2.5rem; font-size: .88rem; border-top: 1px solid var(--l
   .census thead { position: absolute; left: -999rem; }
   .census tr { border-bottom: 1px solid var(--line); padding: .55rem 0; }
   .census td { border: 0; padding: .1rem 0; }
+  .stack, .stack tbody, .stack tr, .stack td { display: block; }
+  .stack thead { position: absolute; left: -999rem; }
+  .stack tr { border-bottom: 1px solid var(--line); padding: .5rem 0; }
+  .stack td { border: 0; padding: .1rem 0; }
+  .stack td:first-child { font-weight: 620; }
   .census td::before { content: attr(data-label); display: block; color: var(--soft); font-size: .78rem; }
   .census td.level::before { content: none; }
 }

@@ -1,6 +1,6 @@
 """Chapters of the report on where numbers come from: what is not known, how it was established, what changed."""
 
-from evaluation.census_figures import share_changes, source_shares
+from evaluation.census_figures import SOURCE_COLOURS, share_changes, source_shares
 from evaluation.corpus import Corpus, Row, attributes_of, levels_of
 from evaluation.figures import fragment
 from evaluation.page import Markup, Section, between, folded, name_of, note, percent, sentence_case, table, text, whole
@@ -49,7 +49,7 @@ def _missing_cell(row: Row | None) -> Markup:
 
 
 def _provenance(rows: list[Row], *, figures: bool) -> Markup:
-    everything = [row for row in rows if row["dataset"] == EVERYTHING]
+    everything = ordered_sources(rows)
     if not everything:
         return ""
     lines = [
@@ -62,6 +62,14 @@ def _provenance(rows: list[Row], *, figures: bool) -> Markup:
         body += fragment(source_shares(everything), anchor="figure-sources")
     listed = table(["Attribute", "Source", "Rows", "Persons"], lines, caption="Sources per attribute", words=2)
     return body + (folded("As numbers", listed) if figures else listed)
+
+
+def ordered_sources(rows: list[Row]) -> list[Row]:
+    """The rows of the whole corpus: attributes in their order, the most trusted source of each first."""
+    everything = [row for row in rows if row["dataset"] == EVERYTHING]
+    places = {name: place for place, name in enumerate(attributes_of(everything))}
+    trust = {name: place for place, name in enumerate(SOURCE_COLOURS)}
+    return sorted(everything, key=lambda row: (places[row["attribute"]], trust.get(row["source"], len(trust))))
 
 
 def _drift(corpus: Corpus, *, figures: bool) -> Markup:

@@ -53,23 +53,29 @@ ATTRIBUTES: dict[str, Attribute] = {
 
 
 def connect_samples(samples: Path) -> duckdb.DuckDBPyConnection:
-    """A DuckDB connection on which ``samples`` is the Delta table, with ``person_key`` as a further column.
+    """A DuckDB connection on which ``samples`` is the Delta table, with ``person_key`` as a further column."""
+    return _with_person_key(connect_delta(DeltaTable(samples), "raw_samples"))
+
+
+def connect_delta(table: DeltaTable, view: str) -> duckdb.DuckDBPyConnection:
+    """A DuckDB connection on which ``view`` is the version of a Delta table on this machine.
 
     DuckDB reads the version's Parquet files itself: many times faster than through an Arrow dataset, because
     repeated words stay dictionaries.
     """
-    table = DeltaTable(samples)
-    # The log writes each path percent-encoded once more than the disk has it.
-    files = [str(samples / unquote(path)) for path in table.get_add_actions(flatten=True)["path"].to_pylist()]
-    if not files:
-        return connect_table(table.to_pyarrow_dataset())
     connection = duckdb.connect()
+    # The log writes each path percent-encoded once more than the disk has it.
+    folder = Path(unquote(table.table_uri.removeprefix("file://")))
+    files = [str(folder / unquote(path)) for path in table.get_add_actions(flatten=True)["path"].to_pylist()]
+    if not files:
+        connection.register(view, table.to_pyarrow_dataset())
+        return connection
     paths = ", ".join(f"'{quoted(path)}'" for path in files)
     connection.execute(
-        f"CREATE VIEW raw_samples AS SELECT * FROM read_parquet([{paths}], "
+        f"CREATE VIEW {view} AS SELECT * FROM read_parquet([{paths}], "
         "hive_partitioning = true, hive_types_autocast = false, union_by_name = true)"
     )
-    return _with_person_key(connection)
+    return connection
 
 
 def connect_table(table: Any) -> duckdb.DuckDBPyConnection:

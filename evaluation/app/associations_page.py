@@ -9,6 +9,7 @@ from evaluation.census_figures import association_strengths, is_known, pair_word
 from evaluation.corpus import Corpus, Row, census_rows
 from evaluation.finding_sections import flag_words, number_between
 from evaluation.page import name_of, percent, sentence_case, whole
+from evaluation.rows import EVERYTHING
 from ingest.workspace import Workspace
 
 SHOWN_PAIRS = 20
@@ -73,11 +74,23 @@ def panel(workspace: Workspace, corpus: Corpus, key: str) -> Any:
     cells = [one for pair in ((a, b), (b, a)) for one in _pair_cells(workspace, *pair)]
     if cells:
         said.append(_cells(cells[:SHOWN_CELLS]))
-    elif prevalence:
-        said.append(_prevalence(prevalence[:SHOWN_CELLS]))
+    elif "dataset" in (a, b):
+        said.append(_by_dataset(corpus, b if a == "dataset" else a))
     else:
         said.append(note("The census holds no cells of this pair."))
     return html.Section(said, className="cell")
+
+
+def _by_dataset(corpus: Corpus, attribute: str) -> Any:
+    """The cells of an attribute with the data sets, which the counts hold."""
+    rows = [row for row in corpus.counts if row["attribute"] == attribute and row["dataset"] != EVERYTHING]
+    cells = [
+        [row["dataset"], name_of(row["level"]), *([SUPPRESSED] * 3 if row["suppressed"] else [
+            whole(row["num_persons"]), whole(row["num_rows"]), percent(row["share"])])]
+        for row in sorted(rows, key=lambda row: (row["suppressed"], -(row["num_rows"] or 0)))[:SHOWN_CELLS]
+    ]  # fmt: skip
+    columns = ["Data set", "Level", "Persons", "Rows", "Share of its rows"]
+    return table(columns, cells, caption="Cells, fullest first", words=2)
 
 
 def _pair_cells(workspace: Workspace, a: str, b: str) -> list[Row]:

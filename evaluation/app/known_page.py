@@ -9,7 +9,7 @@ from evaluation.census_figures import source_shares
 from evaluation.corpus import Corpus, Row, attributes_of, census_rows
 from evaluation.page import name_of, percent, sentence_case, whole
 from evaluation.rows import EVERYTHING
-from evaluation.source_sections import PROVENANCE_NOTE
+from evaluation.source_sections import PROVENANCE_NOTE, ordered_sources
 from ingest.attributes import MISSING
 from ingest.workspace import Workspace
 
@@ -27,7 +27,6 @@ def _missing(corpus: Corpus) -> list[Any]:
     rows = corpus.missingness or [row for row in corpus.counts if row["level"] == MISSING]
     if not rows:
         return [note("Every attribute counted is known for every row.")]
-    of_whom = "asked" if corpus.missingness else "of whom it is missing"
     datasets = [EVERYTHING, *sorted({row["dataset"] for row in rows} - {EVERYTHING})]
     cells = {(row["attribute"], row["dataset"]): row for row in rows}
     lines = [
@@ -36,7 +35,7 @@ def _missing(corpus: Corpus) -> list[Any]:
     ]
     columns = ["Attribute", *("All" if name == EVERYTHING else name for name in datasets)]
     return [
-        note(f"Share of rows that do not say it; n is the number of persons {of_whom}. Nothing is filled in."),
+        note("Share of rows that do not say it, and of how many persons (n). Nothing is filled in."),
         table(columns, lines, caption="Missing, by attribute and data set"),
     ]
 
@@ -51,7 +50,7 @@ def _missing_cell(row: Row | None) -> Any:
 
 
 def _provenance(corpus: Corpus) -> list[Any]:
-    rows = [row for row in corpus.provenance if row["dataset"] == EVERYTHING]
+    rows = ordered_sources(corpus.provenance)
     if not rows:
         return [note("This census holds no table of sources.")]
     cells = [

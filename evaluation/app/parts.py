@@ -31,14 +31,16 @@ def note(words: str) -> Part:
 
 
 def table(columns: Sequence[str], rows: Sequence[Sequence[Any]], *, caption: str, words: int = 1) -> Part:
-    """A table; the first ``words`` columns are text, the rest numbers to the right. It scrolls sideways if it must."""
+    """A table; the first ``words`` columns are text, the rest numbers to the right.
+
+    One of words alone stacks on a telephone, one of numbers scrolls sideways if it must.
+    """
     kinds = ["word" if place < words else "number" for place in range(len(columns))]
     head = html.Tr([html.Th(name, scope="col", className=kind) for name, kind in zip(columns, kinds, strict=True)])
     body = [html.Tr([html.Td(cell, className=kind) for cell, kind in zip(row, kinds, strict=True)]) for row in rows]
+    shape = "stack" if words == len(columns) > 2 else "wide" if len(columns) > 5 else ""
     return html.Div(
-        html.Table(
-            [html.Caption(caption), html.Thead(head), html.Tbody(body)], className="wide" if len(columns) > 5 else ""
-        ),
+        html.Table([html.Caption(caption), html.Thead(head), html.Tbody(body)], className=shape),
         className="scroll", tabIndex="0", role="region", **aria(label=caption),
     )  # fmt: skip
 
