@@ -72,15 +72,20 @@ def certificate(solution: Row, hidden: Collection[tuple[str, str]]) -> Markup:
     if not solution["margins"]:
         return body + note("No target is set: every training row weighs the same.")
     rows = [_margin_cells(row, hidden) for row in solution["margins"]]
-    body += note(MARGINS_NOTE) + table(MARGIN_COLUMNS, rows, caption="Margins of the training set", words=2)
+    body += note(MARGINS_NOTE) + table(
+        ["Attribute", "Level", "Before", "After", *MARGIN_COLUMNS], rows, caption="Margins of the training set", words=2
+    )
     return body + _comparison(solution.get("comparison", []))
 
 
+MARGIN_COLUMNS = ["Target", "Residual", "Reachable", "Multiplier"]
+
+
 def margin_numbers(row: Row) -> list[str]:
-    """One line of the table of margins behind its names, as plain words."""
+    """What the solver says of a margin (MARGIN_COLUMNS), as plain words."""
     return [
-        percent(row["before"], digits=2), percent(row["target"], digits=2), percent(row["after"], digits=2),
-        f"{row['residual']:+.1e}", between(row["reachable_low"], row["reachable_high"]),
+        percent(row["target"], digits=2), f"{row['residual']:+.1e}",
+        between(row["reachable_low"], row["reachable_high"]),
         "–" if row["multiplier"] is None else f"{row['multiplier']:+.3f}",
     ]  # fmt: skip
 
@@ -88,11 +93,11 @@ def margin_numbers(row: Row) -> list[str]:
 def _margin_cells(row: Row, hidden: Collection[tuple[str, str]]) -> list[Markup]:
     numbers = ['<span class="hidden">suppressed</span>'] * 6
     if (row["attribute"], row["level"]) not in hidden:
-        numbers = [text(number) for number in margin_numbers(row)]
+        shares = [percent(row["before"], digits=2), percent(row["after"], digits=2)]
+        numbers = [text(number) for number in (*shares, *margin_numbers(row))]
     return [text(name_of(row["attribute"])), text(name_of(row["level"])), *numbers]
 
 
-MARGIN_COLUMNS = ["Attribute", "Level", "Before", "Target", "After", "Residual", "Reachable", "Multiplier"]
 COMPARISON_COLUMNS = ["Method", "Farthest margin", "Effective share", "Largest weight", "Rows out of bounds"]
 
 

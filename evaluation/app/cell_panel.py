@@ -47,13 +47,14 @@ def panel(workspace: Workspace, corpus: Corpus, *, attribute: str, level: str, p
 
 
 def intersections(workspace: Workspace, attribute: str, level: str) -> list[Row]:
-    """The table's rows that hold the level, farthest from independence first."""
+    """The table's rows that hold the level, farthest from independence first: (n - expected) / sqrt(expected)."""
     path = workspace.census / "intersections.parquet"
     if not path.exists():
         return []
     held = [[(f"attribute_{place}", "=", attribute), (f"level_{place}", "=", level)] for place in (1, 2, 3)]
     found = pq.read_table(path, filters=held)
-    departure = pc.abs(pc.ln(pc.max_element_wise(pc.cast(found["lift"], "float64"), 1e-9)))
+    expected = found["expected"]
+    departure = pc.abs(pc.divide(pc.subtract(pc.cast(found["num_rows"], "float64"), expected), pc.sqrt(expected)))
     order = pc.sort_indices(departure, sort_keys=[("", "descending")])
     rows: list[Row] = found.take(order.slice(0, SHOWN_INTERSECTIONS)).to_pylist()
     return rows

@@ -49,24 +49,32 @@ def layout(corpus: Corpus, *, attribute: str | None) -> Any:
 
 
 def margins(corpus: Corpus, attribute: str) -> Any:
-    """Figure and table of one attribute."""
+    """Figure and table of one attribute; behind a target, what the solver says of it."""
     rows = levels_of(
         [row | {"dataset": EVERYTHING, "num_rows": row["before"] or 0} for row in corpus.margins], attribute, EVERYTHING
     )
+    lines = {line["level"]: line for line in (corpus.solution or {})["margins"] if line["attribute"] == attribute}
+    columns = ["Level", "Persons", "Before", "After", *(MARGIN_COLUMNS if lines else [])]
     words = f"Shares of {name_of(attribute)} before and after weighting; the table below holds the same numbers"
-    cells = [
-        [sentence_case(name_of(row["level"])), *([SUPPRESSED] * 4 if row["hidden"] else [
-            "–" if row["num_persons"] is None else whole(row["num_persons"]), percent(row["before"]),
-            "–" if row["target"] is None else percent(row["target"]), percent(row["after"])])]
-        for row in rows
-    ]  # fmt: skip
     return [
         graph(before_after(rows[:SHOWN_LEVELS]), name="margins-figure", words=words),
         table(
-            ["Level", "Persons", "Before", "Target", "After"], cells,
+            columns,
+            [[sentence_case(name_of(row["level"])), *_numbers(row, lines)] for row in rows],
             caption=f"{sentence_case(name_of(attribute))}: training rows",
         ),
-    ]  # fmt: skip
+    ]
+
+
+def _numbers(row: Row, lines: dict[str, Row]) -> list[Any]:
+    width = 3 + (len(MARGIN_COLUMNS) if lines else 0)
+    if row["hidden"]:
+        return [SUPPRESSED] * width
+    persons = "–" if row["num_persons"] is None else whole(row["num_persons"])
+    shown = [persons, percent(row["before"]), percent(row["after"])]
+    if row["level"] in lines:
+        shown += margin_numbers(lines[row["level"]])
+    return shown + ["–"] * (width - len(shown))
 
 
 def _actions(corpus: Corpus) -> list[Any]:
@@ -89,15 +97,7 @@ def _actions(corpus: Corpus) -> list[Any]:
 
 def _certificate(corpus: Corpus) -> list[Any]:
     solution: Row = corpus.solution or {}
-    hidden = {(row["attribute"], row["level"]) for row in corpus.margins if row["hidden"]}
-    lines = [
-        [name_of(row["attribute"]), name_of(row["level"]),
-         *([SUPPRESSED] * 6 if (row["attribute"], row["level"]) in hidden else margin_numbers(row))]
-        for row in solution["margins"]
-    ]  # fmt: skip
-    parts: list[Any] = [html.Ul([html.Li(words) for words in certificate_words(solution)])]
-    if lines:
-        parts += [note(MARGINS_NOTE), table(MARGIN_COLUMNS, lines, caption="Margins of the training set", words=2)]
+    parts: list[Any] = [html.Ul([html.Li(words) for words in certificate_words(solution)]), note(MARGINS_NOTE)]
     if solution.get("comparison"):
         caption = "The same rows, targets and bounds under other ways of weighting"
         compared = [comparison_cells(row) for row in solution["comparison"]]
