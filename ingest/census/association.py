@@ -109,7 +109,7 @@ def effective_rows_of(pair: Pair, table: Floats) -> float:
     b, _, in_b = runs(pair.b_M, pair.person_M, num_b)
     spread = (both**2 / (p[cell // num_b] * q[cell % num_b])).sum() - (in_a**2 / p[a]).sum() - (in_b**2 / q[b]).sum()
     together = float(spread + (pair.person_sizes.astype(float) ** 2).sum())
-    with np.errstate(divide="ignore"):
+    with np.errstate(divide="ignore", invalid="ignore"):  # levels without rows: 0 x infinity
         alone = float(np.nansum(table * np.outer(1 / p - 1, 1 / q - 1)))
     return float(n / max(1.0, together / alone)) if alone > 0 else float(n)
 

@@ -85,3 +85,10 @@ def test_an_attribute_that_explains_is_named(coded_corpus):
     assert mass["strata"] == ["dataset"]
     assert mass["explained"] and not mass["reversal"]
     assert mass["odds_low"] > 1 and mass["mh_low"] < 1 < mass["mh_high"]
+
+
+def test_a_last_stratum_that_holds_one_cell_alone_is_still_a_stratum(coded_corpus):
+    rows = planted(60, strength=0.4)
+    rows += [{**rows[0], "patient_id": f"q{n}", "dataset": "z", "sex": "female", "labels": ["mass"]} for n in range(9)]
+    mass = found(associations(coded_corpus(rows, ["sex"]), ["sex"]), "sex", "label", "mass")
+    assert mass["strata"] == ["dataset"] and mass["mh_ratio"] is not None
