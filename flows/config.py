@@ -17,10 +17,10 @@ from evaluation.fairness import DELTA
 from ingest.adapters import ADAPTERS
 from ingest.attributes import ATTRIBUTES
 from ingest.census import CensusConfig
+from ingest.dataset_config import DatasetConfig
 from ingest.deidentify import PUBLIC_KEY, key_of
 from ingest.errors import BadInput
 from ingest.leakage import GatesConfig
-from ingest.read import DatasetConfig
 from ingest.workspace import Workspace
 from model.config import ModelConfig, TrainingConfig
 from shards.recipe import ShardsConfig

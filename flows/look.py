@@ -15,8 +15,8 @@ from ingest.adapters import ADAPTERS
 from ingest.adapters.recognise import Recognised, once_each, recognise_under, unrecognised_under
 from ingest.attributes import connect_table
 from ingest.census import associations, count_levels, count_persons, encode, with_partners
+from ingest.dataset_config import DatasetConfig
 from ingest.errors import BadInput
-from ingest.read import DatasetConfig
 from ingest.sample import to_table
 
 LOOKED_AT = ("dataset", "task", "modality", "anatomy", "sex", "age_band", "label")

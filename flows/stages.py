@@ -20,9 +20,10 @@ from flows.config import Config
 from flows.progress import Reporter
 from ingest.census import take_census
 from ingest.curate import curate
+from ingest.dataset_config import DatasetConfig
 from ingest.errors import BadInput
-from ingest.read import DatasetConfig, check_not_empty, read_dataset, staged_paths
-from ingest.sample import SCHEMA_VERSION
+from ingest.read import check_not_empty, read_dataset, read_digest
+from ingest.staging import staged_of
 from ingest.workspace import Workspace, digest_of, is_fresh, locked_file, read_stamp, write_stamp
 from shards.pack import pack
 from shards.weigh import weigh
@@ -50,6 +51,7 @@ def refresh_stages(config: Config) -> list[Stage]:
     """Read every dataset, curate, count, weigh, pack."""
     workspace = config.workspace
     reads = [_read_stage(config, dataset) for dataset in config.datasets]
+    digests = {dataset.name: stage.digest for dataset, stage in zip(config.datasets, reads, strict=True)}
     policies = [(dataset.name, dataset.split) for dataset in config.datasets]
     curated = digest_of([[stage.digest for stage in reads], _plain(config.gates), policies])
     identifiable = {dataset.name for dataset in config.datasets if dataset.identifiable}
@@ -59,7 +61,7 @@ def refresh_stages(config: Config) -> list[Stage]:
         *reads,
         Stage(
             "curate", "split, validate, guard", curated,
-            lambda reporter: curate(workspace, list(config.datasets), config.gates),
+            functools.partial(_curate, config, digests),
             [workspace.samples, workspace.quarantine, workspace.validation, workspace.leakage],
         ),
         Stage(
@@ -187,14 +189,15 @@ def _read_stage(config: Config, dataset: DatasetConfig) -> Stage:
     def run(reporter: Reporter) -> Summary:
         return read_dataset(config.workspace, dataset, progress=reporter.rows)
 
-    digest = digest_of([SCHEMA_VERSION, dataset.digest()])
+    staged = staged_of(config.workspace, dataset.name)
     return Stage(
-        read_name(dataset),
-        f"read {dataset.name}",
-        digest,
-        run,
-        list(staged_paths(config.workspace, dataset.name)),
-    )
+        read_name(dataset), f"read {dataset.name}", read_digest(config.workspace, dataset), run,
+        [staged.samples, staged.rejected, staged.files],
+    )  # fmt: skip
+
+
+def _curate(config: Config, digests: dict[str, str], reporter: Reporter) -> Summary:
+    return curate(config.workspace, config.datasets, config.gates, digests=digests)
 
 
 def _pack(config: Config, reporter: Reporter) -> Summary:

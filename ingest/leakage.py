@@ -1,32 +1,40 @@
 """The leakage guard: what stands on both sides of the split, and what is done about it. Nothing in silence.
 
-One ledger row per finding. Exact findings (the same image, patient or study) take the row of the side
-nearer to training out of the corpus; near-duplicates by perceptual hash only warn.
+One ledger row per finding, with both sides. By policy the row of the side nearer to training leaves the corpus, the
+refresh is refused, or the finding is only written down; near-duplicates by perceptual hash only warn unless named.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
 
 import duckdb
 import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
+import pyarrow.compute as pc
 
 from ingest.attributes import fetch
 from ingest.errors import GateRefused
+from ingest.namespaces import ARTICLE_SQL, FIGURE_SQL, NAMESPACE_SQL, NAMESPACES
+from ingest.near_duplicates import nearest_within
 from ingest.sample import Split, Task
-from ingest.split import RANK, Move
+from ingest.split import RANK
 
 NEAR_DUPLICATE_BITS = 6
 """Hamming distance of 64-bit difference hashes up to which two pictures count as near-duplicates."""
+
+REPORT_LABELLED = ("mimic_cxr", "cxr_lt_2024")
+"""Data sets whose labels were taken from the reports of their studies: a model that read the report knows them."""
 
 
 class Kind(StrEnum):
     SAME_IMAGE = "same_image"
     SAME_PATIENT = "same_patient"
     SAME_STUDY = "same_study"
+    SAME_FIGURE = "same_figure"
+    SAME_ARTICLE = "same_article"
+    REPORT_DERIVED_LABELS = "report_derived_labels"
+    TEST_ID_IN_TRAINING = "test_id_in_training"
     NEAR_DUPLICATE = "near_duplicate"
 
 
@@ -44,25 +52,41 @@ class Action(StrEnum):
     WARNED = "warned"
 
 
+DROPPED = (Action.DROPPED_FROM_TRAIN, Action.DROPPED_FROM_VALIDATION)
+
 LEDGER_SCHEMA = pa.schema(
-    [
-        ("kind", pa.string()),
-        ("sample_id", pa.string()),
-        ("split", pa.string()),
-        ("other_sample_id", pa.string()),
-        ("other_split", pa.string()),
-        ("distance_bits", pa.int64()),
-        ("action", pa.string()),
-    ]
+    [(name, pa.string()) for name in ("kind", "dataset", "sample_id", "split")]
+    + [(name, pa.string()) for name in ("other_dataset", "other_sample_id", "other_split")]
+    + [("distance_bits", pa.int64()), ("action", pa.string())]
 )
 
-# What must not stand on both sides. Keys of persons are scoped by dataset, pictures are compared across all.
-_KEYS_SQL = {
-    Kind.SAME_IMAGE: "SELECT sample_id, split, unnest(image_sha256) AS key FROM samples",
-    Kind.SAME_PATIENT: "SELECT sample_id, split, dataset || ':' || patient_id AS key FROM samples",
-    Kind.SAME_STUDY: "SELECT sample_id, split, dataset || ':' || study_id AS key FROM samples",
+
+@dataclass(frozen=True)
+class _Key:
+    """What must not stand on both sides: SQL of the key over ``rows``; which rows may leave, and which they meet."""
+
+    sql: str
+    leaves: str = "true"
+    meets: str = "true"
+
+
+_SHARED = ", ".join(f"'{dataset}'" for dataset in NAMESPACES)
+_REPORTED = ", ".join(f"'{dataset}'" for dataset in REPORT_LABELLED)
+_STUDY = f"{NAMESPACE_SQL} || ':' || study_id"
+KEYS: dict[Kind, _Key] = {
+    Kind.SAME_IMAGE: _Key("unnest(image_sha256)"),
+    Kind.SAME_PATIENT: _Key(f"{NAMESPACE_SQL} || ':' || patient_id"),
+    Kind.SAME_STUDY: _Key(_STUDY),
+    Kind.SAME_FIGURE: _Key(f"{NAMESPACE_SQL} || ':' || {FIGURE_SQL}"),
+    Kind.SAME_ARTICLE: _Key(ARTICLE_SQL),
+    Kind.REPORT_DERIVED_LABELS: _Key(
+        f"CASE WHEN dataset IN ({_REPORTED}) THEN {_STUDY} END",
+        leaves=f"task = '{Task.REPORT}'",
+        meets=f"task <> '{Task.REPORT}' AND len(labels) > 0",
+    ),
+    Kind.TEST_ID_IN_TRAINING: _Key(f"CASE WHEN dataset IN ({_SHARED}) THEN {NAMESPACE_SQL} || ':' || native_id END"),
 }
-_RANK_SQL = "CASE split " + " ".join(f"WHEN '{split}' THEN {rank}" for split, rank in RANK.items()) + " END"
+"""Exact kinds. A null key says nothing."""
 
 
 @dataclass(frozen=True)
@@ -73,120 +97,118 @@ class GatesConfig:
 
     def policy(self, kind: Kind) -> Policy:
         """Kinds not named are dropped from training; near-duplicates warn unless named themselves."""
+        default = Policy.WARN if kind == Kind.NEAR_DUPLICATE else Policy.DROP_FROM_TRAIN
         if isinstance(self.leakage, Mapping):
-            default = Policy.WARN if kind == Kind.NEAR_DUPLICATE else Policy.DROP_FROM_TRAIN
             return self.leakage.get(kind, default)
-        return Policy.WARN if kind == Kind.NEAR_DUPLICATE else self.leakage
+        return default if kind == Kind.NEAR_DUPLICATE else self.leakage
+
+    def names(self, kind: Kind) -> bool:
+        """Whether the configuration decides about this very kind."""
+        return isinstance(self.leakage, Mapping) and kind in self.leakage
 
 
-def guard(samples: pa.Table, moves: list[Move], gates: GatesConfig) -> pa.Table:
-    """The ledger of ``samples`` (staged columns, splits assigned) under the policies of ``gates``.
+def guard(
+    connection: duckdb.DuckDBPyConnection, moves: pa.Table, gates: GatesConfig, *, forced: Collection[str] = ()
+) -> pa.Table:
+    """The ledger of the corpus under the policies of ``gates``.
 
+    Args:
+        connection: with the view ``rows`` of ``ingest.staging.connect_staged``.
+        moves: MOVES_SCHEMA, of all datasets.
+        forced: datasets whose official split is taken as published.
     Returns: LEDGER_SCHEMA, sorted. Rows whose action says dropped must leave the corpus.
-    Raises: GateRefused when a kind under ``refuse`` has findings.
+    Raises: GateRefused when a kind under ``refuse`` has findings, or a forced split has findings of a kind that
+        the configuration does not name.
     """
-    findings = [_finding(Kind(move.kind), vars(move), Action(f"moved_to_{move.other_split}")) for move in moves]
-    for kind in _KEYS_SQL:
-        action_of = _drop if gates.policy(kind) == Policy.DROP_FROM_TRAIN else _warn
-        findings += [_finding(kind, row, action_of(row)) for row in exact_conflicts(samples, kind)]
-    exact = {finding["sample_id"] for finding in findings}
-    near_action = _drop if gates.policy(Kind.NEAR_DUPLICATE) == Policy.DROP_FROM_TRAIN else _warn
-    findings += [
-        _finding(Kind.NEAR_DUPLICATE, row, near_action(row))
-        for row in near_conflicts(samples)
-        if row["sample_id"] not in exact
-    ]
-    _refuse(findings, gates)
-    findings.sort(key=lambda finding: (finding["kind"], finding["sample_id"]))
-    return pa.Table.from_pylist(findings, schema=LEDGER_SCHEMA)
+    connection.execute(
+        "CREATE OR REPLACE TEMP TABLE findings (kind VARCHAR, pos BIGINT, other_pos BIGINT, distance_bits BIGINT)"
+    )
+    for kind in KEYS:
+        _find_exact(connection, kind)
+    _find_near(connection)
+    ledger = _ledger(connection, moves, gates)
+    _refuse(ledger, gates)
+    _refuse_forced(ledger, gates, forced)
+    return ledger
 
 
-def _finding(kind: Kind, row: Mapping[str, Any], action: Action) -> dict[str, Any]:
-    distance = row.get("distance_bits", 0 if kind == Kind.SAME_IMAGE else None)
-    columns = ("sample_id", "split", "other_sample_id", "other_split")
-    return {"kind": kind, **{c: row[c] for c in columns}, "distance_bits": distance, "action": action}
+def _find_exact(connection: duckdb.DuckDBPyConnection, kind: Kind) -> None:
+    """One finding per row whose key also stands in a split further from training: the furthest, then the first."""
+    key = KEYS[kind]
+    distance = 0 if kind == Kind.SAME_IMAGE else "NULL"
+    connection.execute(
+        f"INSERT INTO findings WITH keys AS (SELECT pos, rank, {key.sql} AS key, {key.leaves} AS leaves, "
+        f"{key.meets} AS meets FROM rows), "
+        "met AS (SELECT key, max(rank) AS rank, min(((2 - rank)::BIGINT << 56) + pos) AS other FROM keys "
+        "WHERE meets AND rank > 0 AND key IS NOT NULL GROUP BY key) "
+        f"SELECT '{kind}', keys.pos, min(met.other) & ((1::BIGINT << 56) - 1), {distance} "
+        "FROM keys JOIN met USING (key) WHERE keys.leaves AND keys.rank < met.rank GROUP BY keys.pos"
+    )
 
 
-def _drop(row: Mapping[str, Any]) -> Action:
-    return Action.DROPPED_FROM_TRAIN if row["split"] == Split.TRAIN else Action.DROPPED_FROM_VALIDATION
+def _find_near(connection: duckdb.DuckDBPyConnection) -> None:
+    """One finding per labelled row with a near-duplicate picture further from training, unless it was found already."""
+    pictures = connection.execute(
+        "SELECT pos, rank, unnest(perceptual_hashes) AS hash FROM rows "
+        f"WHERE task <> '{Task.UNLABELLED}' AND len(perceptual_hashes) > 0 ORDER BY pos"
+    ).fetchnumpy()
+    positions, ranks = (np.asarray(pictures[name], np.int64) for name in ("pos", "rank"))
+    hashes = np.asarray(pictures["hash"], np.uint64)
+    for split in (Split.TRAIN, Split.VALIDATION):
+        near, far = np.flatnonzero(ranks == RANK[split]), np.flatnonzero(ranks > RANK[split])
+        near_values, inverse = np.unique(hashes[near], return_inverse=True)
+        far_values, far_first = np.unique(hashes[far], return_index=True)
+        distance, nearest = nearest_within(near_values, far_values, NEAR_DUPLICATE_BITS)
+        hit = np.flatnonzero(distance[inverse] >= 0)
+        others = positions[far[far_first[nearest[inverse[hit]]]]]
+        found = pa.table({"pos": positions[near[hit]], "other_pos": others, "bits": distance[inverse[hit]]})
+        connection.register("near", found)
+        connection.execute(
+            f"INSERT INTO findings SELECT '{Kind.NEAR_DUPLICATE}', pos, arg_min(other_pos, bits), min(bits) FROM near "
+            "WHERE pos NOT IN (SELECT pos FROM findings) GROUP BY pos"
+        )
+        connection.unregister("near")
 
 
-def _warn(row: Mapping[str, Any]) -> Action:
-    return Action.WARNED
+def _ledger(connection: duckdb.DuckDBPyConnection, moves: pa.Table, gates: GatesConfig) -> pa.Table:
+    """Findings and moves with both sides and what is done."""
+    dropped = [kind for kind in Kind if gates.policy(kind) == Policy.DROP_FROM_TRAIN]
+    listed = ", ".join(f"'{kind}'" for kind in dropped) or "NULL"
+    connection.register("moves", moves)
+    ledger = fetch(
+        connection,
+        "SELECT kind, found.dataset, found.sample_id, found.split, other.dataset AS other_dataset, "
+        "other.sample_id AS other_sample_id, other.split AS other_split, distance_bits, "
+        f"CASE WHEN kind IN ({listed}) THEN 'dropped_from_' || found.split ELSE '{Action.WARNED}' END AS action "
+        "FROM findings JOIN rows AS found ON findings.pos = found.pos JOIN rows AS other ON other_pos = other.pos "
+        "UNION ALL SELECT kind, dataset, sample_id, split, dataset, other_sample_id, other_split, NULL, "
+        "'moved_to_' || other_split FROM moves ORDER BY kind, sample_id, other_sample_id",
+    )
+    connection.unregister("moves")
+    return ledger.cast(LEDGER_SCHEMA)
 
 
-def _refuse(findings: list[dict[str, Any]], gates: GatesConfig) -> None:
-    refused = [finding for finding in findings if gates.policy(finding["kind"]) == Policy.REFUSE]
-    if refused:
-        kinds = sorted({str(finding["kind"]) for finding in refused})
-        counts = ", ".join(f"{sum(f['kind'] == kind for f in refused)} rows {kind}" for kind in kinds)
+def _refuse(ledger: pa.Table, gates: GatesConfig) -> None:
+    counts = _counts_of(ledger, [kind for kind in Kind if gates.policy(kind) == Policy.REFUSE])
+    if counts:
         raise GateRefused(f"gates.leakage = refuse: expected nothing on both sides of the split, got {counts}")
 
 
-def exact_conflicts(samples: pa.Table, kind: Kind) -> list[dict[str, Any]]:
-    """One row per sample whose key also stands in a split further from training."""
-    connection = duckdb.connect()
-    connection.register("samples", samples)
-    found = fetch(
-        connection,
-        f"WITH keys AS (SELECT DISTINCT *, {_RANK_SQL} AS rank FROM ({_KEYS_SQL[kind]}) WHERE key IS NOT NULL), "
-        "highest AS (SELECT key, max(rank) AS rank, arg_max(sample_id, rank) AS other_sample_id, "
-        "arg_max(split, rank) AS other_split FROM keys GROUP BY key HAVING min(rank) < max(rank)) "
-        "SELECT sample_id, any_value(split) AS split, min(other_sample_id) AS other_sample_id, "
-        "any_value(other_split) AS other_split FROM keys JOIN highest USING (key) "
-        "WHERE keys.rank < highest.rank GROUP BY sample_id ORDER BY sample_id",
-    )
-    return list(found.to_pylist())
-
-
-def near_conflicts(samples: pa.Table) -> list[dict[str, Any]]:
-    """One row per labelled sample with a near-duplicate picture in a split further from training: its nearest."""
-    splits, hashes, ids = _pictures(samples)
-    found: list[dict[str, Any]] = []
-    for split in (Split.TRAIN, Split.VALIDATION):
-        near = np.flatnonzero(splits == RANK[split])
-        far = np.flatnonzero(splits > RANK[split])
-        if not near.size or not far.size:
-            continue
-        far_values, far_first = np.unique(hashes[far], return_index=True)
-        near_values, inverse = np.unique(hashes[near], return_inverse=True)
-        distance, nearest = nearest_hashes(near_values, far_values)
-        for number in np.flatnonzero(distance[inverse] <= NEAR_DUPLICATE_BITS):
-            other = far[far_first[nearest[inverse[number]]]]
-            found.append(
-                {
-                    "sample_id": ids[near[number]],
-                    "split": split,
-                    "other_sample_id": ids[other],
-                    "other_split": list(RANK)[splits[other]],
-                    "distance_bits": int(distance[inverse[number]]),
-                }
+def _refuse_forced(ledger: pa.Table, gates: GatesConfig, forced: Collection[str]) -> None:
+    """A published split that leaks is only taken as it is when the configuration says so kind by kind."""
+    unnamed = [kind for kind in KEYS if not gates.names(kind)]
+    for dataset in sorted(forced):
+        own = ledger.filter(
+            (pc.field("dataset") == dataset) & (pc.field("other_dataset") == dataset)
+        )  # fmt: skip
+        if counts := _counts_of(own, unnamed):
+            raise GateRefused(
+                f'dataset {dataset}: split = "official" expects nothing on both sides, or a policy by kind in [gates] '
+                f'such as leakage.same_image = "warn"; got {counts}'
             )
-    return list({row["sample_id"]: row for row in found}.values())
 
 
-def _pictures(samples: pa.Table) -> tuple[NDArray[np.int64], NDArray[np.uint64], list[str]]:
-    """Split rank, perceptual hash and sample id of every picture of a labelled sample."""
-    columns = ("sample_id", "split", "task", "perceptual_hashes")
-    triples = [
-        (RANK[Split(split)], value, sample_id)
-        for sample_id, split, task, values in zip(*(samples[c].to_pylist() for c in columns), strict=True)
-        if task != Task.UNLABELLED
-        for value in values or ()
-    ]
-    ranks = np.array([rank for rank, _, _ in triples], dtype=np.int64)
-    hashes = np.array([value for _, value, _ in triples], dtype=np.uint64)
-    return ranks, hashes, [sample_id for _, _, sample_id in triples]
-
-
-def nearest_hashes(
-    wanted: NDArray[np.uint64], others: NDArray[np.uint64]
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Hamming distance (bits) and position of the nearest of ``others`` for each of ``wanted``."""
-    distance, nearest = np.empty(len(wanted), np.int64), np.empty(len(wanted), np.int64)
-    block = max(1, 2**24 // len(others))  # 16 M comparisons at a time keep memory flat
-    for start in range(0, len(wanted), block):
-        bits = np.bitwise_count(wanted[start : start + block, None] ^ others[None, :])
-        nearest[start : start + block] = bits.argmin(axis=1)
-        distance[start : start + block] = bits.min(axis=1)
-    return distance, nearest
+def _counts_of(ledger: pa.Table, kinds: Collection[Kind]) -> str:
+    """How many findings of each of ``kinds`` there are, in words; empty where there are none."""
+    counted = {str(entry["values"]): entry["counts"] for entry in ledger["kind"].value_counts().to_pylist()}
+    return ", ".join(f"{counted[kind]} rows {kind}" for kind in sorted(kinds) if kind in counted)

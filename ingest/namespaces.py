@@ -18,7 +18,17 @@ NAMESPACES: dict[str, str] = {
 }
 """Data set -> namespace of its ``patient_id`` (before the pseudonym), ``study_id`` and ``figure_id``."""
 
-_PMC_FIGURE = re.compile(r"(PMC\d+)_.+")
+_PMC_FIGURE = r"(PMC\d+)_.+"
+_SUFFIX = r"(?i)\.(jpe?g|png)$"
+
+NAMESPACE_SQL = (
+    "CASE dataset " + " ".join(f"WHEN '{name}' THEN '{space}'" for name, space in NAMESPACES.items())
+    + " ELSE dataset END"
+)  # fmt: skip
+FIGURE_SQL = rf"regexp_replace(figure_id, '{_SUFFIX}', '')"
+"""A figure is one whether its file's suffix was kept or not."""
+ARTICLE_SQL = rf"nullif(regexp_extract(figure_id, '^{_PMC_FIGURE}$', 1), '')"
+"""``article_of`` over samples/."""
 
 
 def namespace_of(dataset: str) -> str:
@@ -31,5 +41,5 @@ def article_of(figure_id: str | None) -> str | None:
 
     PubMedVision's "pmc_632348" is no PMC number but its own row number, and gives None.
     """
-    match = _PMC_FIGURE.fullmatch(figure_id or "")
+    match = re.fullmatch(_PMC_FIGURE, figure_id or "")
     return match.group(1) if match else None

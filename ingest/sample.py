@@ -5,9 +5,10 @@ The dataclass is the single source: the Arrow schema of ``samples/`` is derived 
 
 import dataclasses
 import hashlib
+import operator
 import types
 import typing
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
@@ -192,15 +193,16 @@ SCHEMA = pa.schema(
 COLUMNS: tuple[str, ...] = tuple(SCHEMA.names)
 
 
-def to_table(samples: Iterable[Sample]) -> pa.Table:
-    """Samples as an Arrow table in SCHEMA, built column by column."""
-    rows = list(samples)
-    columns = [
-        pa.array(
-            [None if value is None else list(value.items()) if isinstance(value, dict) else value
-             for value in (getattr(row, column.name) for row in rows)],
-            type=column.type,
-        )
-        for column in SCHEMA
-    ]  # fmt: skip
-    return pa.Table.from_arrays(columns, schema=SCHEMA)
+_VALUES_OF = operator.attrgetter(*COLUMNS)
+
+
+def to_table(samples: Iterable[Sample], *, overrides: Mapping[str, Sequence[Any]] | None = None) -> pa.Table:
+    """Samples as an Arrow table in SCHEMA, built column by column; ``overrides`` replace whole columns."""
+    columns = dict(zip(COLUMNS, zip(*map(_VALUES_OF, samples), strict=True), strict=False)) | dict(overrides or {})
+    return pa.Table.from_arrays([_array(columns.get(field.name, ()), field) for field in SCHEMA], schema=SCHEMA)
+
+
+def _array(values: Sequence[Any], field: pa.Field) -> pa.Array:
+    if pa.types.is_map(field.type):
+        values = [value if value is None else list(value.items()) for value in values]
+    return pa.array(values, type=field.type)

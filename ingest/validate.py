@@ -1,17 +1,21 @@
 """The contract of the samples table as a Great Expectations suite; a row that breaks it is set aside.
 
-The library's own Data Docs load scripts from public CDNs, so the results page is rendered here, offline.
+The expectations are the library's; DuckDB counts what breaks them, in one scan (the library's own engines take a
+minute at 3.44 million rows), and the counts are handed back as the library's results. Its own Data Docs load scripts
+from public CDNs, so the results page is rendered here, offline.
 """
 
 import html
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-import pyarrow as pa
+import duckdb
+import numpy as np
+from numpy.typing import NDArray
 
 from ingest.anatomy import Anatomy
 from ingest.modality import Modality
@@ -33,116 +37,120 @@ _RANGES: dict[str, tuple[float | None, float | None]] = {
     "mask_area_highest": (None, 1),
 }
 _REQUIRED = ("sample_id", "dataset", "native_id", "source_file", "split", "task")
-_RELATIONS = (
-    "masks_have_an_image",
-    "targets_match_areas",
-    "vqa_has_question_and_answer",
-    "classes_have_a_label",
-)
+_TYPES = {
+    **dict.fromkeys((*_REQUIRED, *_VOCABULARIES), "VARCHAR"),
+    **dict.fromkeys(("skin_type", "width_px", "height_px", "source_row"), "BIGINT"),
+    "age_years": "DOUBLE",
+}
+# Columns that the suite speaks of and the table does not have: SQL over its rows.
+DERIVED: dict[str, str] = {
+    "mask_area_lowest": "list_min(mask_area_fraction)",
+    "mask_area_highest": "list_max(mask_area_fraction)",
+    "masks_have_an_image": "mask_uri IS NULL OR len(image_uris) > 0",
+    "targets_match_areas": "coalesce(len(mask_targets), 0) = coalesce(len(mask_area_fraction), 0)",
+    "vqa_has_question_and_answer": f"task <> '{Task.VQA}' OR coalesce(question <> '' AND answer <> '', false)",
+    # An empty list is an answer: none of the classes.
+    "classes_have_a_label": f"task <> '{Task.CLASSIFICATION}' OR labels IS NOT NULL",
+    "pictures_have_a_digest": f"image_status <> '{ImageStatus.PRESENT}' OR len(image_sha256) = len(image_uris)",
+}
+_RELATIONS = tuple(name for name in DERIVED if name not in _RANGES)
 
 
 @dataclass(frozen=True)
 class Check:
-    """One expectation's outcome. ``failed_rows`` are positions in the table."""
+    """One expectation's outcome. ``failed`` are the ``pos`` of rows that break it, sorted."""
 
     expectation: str
     column: str
     num_checked: int
-    failed_rows: list[int]
+    failed: NDArray[np.int64]
+    library_result: dict[str, Any]
 
     @property
     def success(self) -> bool:
-        return not self.failed_rows
+        return not self.failed.size
 
 
-def validate(samples: pa.Table) -> list[Check]:
-    """Run the suite over samples with their splits assigned."""
+@dataclass(frozen=True)
+class _Rule:
+    """An expectation of the library, and the SQL that is true for a row that breaks it."""
+
+    expectation: Any
+    breaks: str
+
+
+def validate(connection: duckdb.DuckDBPyConnection) -> list[Check]:
+    """Run the suite over the view ``rows`` of ``ingest.staging.connect_staged``."""
     os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")
     import great_expectations as gx  # 3.4 s
+    from great_expectations.core.expectation_validation_result import ExpectationValidationResult
 
-    context = gx.get_context(mode="ephemeral")
-    context.variables.progress_bars = {"globally": False}  # type: ignore[assignment]
-    asset = context.data_sources.add_pandas("samples").add_dataframe_asset("samples")
-    batch = asset.add_batch_definition_whole_dataframe("all").get_batch({"dataframe": _frame(samples)})
-    suite = gx.ExpectationSuite(name="samples", expectations=_expectations(gx.expectations))
-    # Positions alone: a result that carried values would carry patient data into the page.
-    result_format: Any = {"result_format": "COMPLETE", "unexpected_index_column_names": ["row"]}
-    outcome = batch.validate(suite, result_format=result_format)
-    return [_check(result) for result in outcome.results]
-
-
-def _frame(samples: pa.Table) -> pd.DataFrame:
-    """The columns the suite speaks of, and the relations between columns as truth values."""
-    plain = list(
-        dict.fromkeys([*_REQUIRED, *_VOCABULARIES, *(name for name in _RANGES if name in samples.schema.names)])
-    )
-    frame = samples.select(plain).to_pandas()
-    columns = (
-        "task",
-        "question",
-        "answer",
-        "labels",
-        "image_uris",
-        "mask_uri",
-        "mask_targets",
-        "mask_area_fraction",
-    )
-    rows = list(zip(*(samples[name].to_pylist() for name in columns), strict=True))
-    frame["mask_area_lowest"] = [min(row[7]) if row[7] else None for row in rows]
-    frame["mask_area_highest"] = [max(row[7]) if row[7] else None for row in rows]
-    frame["masks_have_an_image"] = [not row[5] or bool(row[4]) for row in rows]
-    frame["targets_match_areas"] = [len(row[6] or ()) == len(row[7] or ()) for row in rows]
-    frame["vqa_has_question_and_answer"] = [row[0] != Task.VQA or bool(row[1] and row[2]) for row in rows]
-    # An empty list is an answer: none of the classes.
-    frame["classes_have_a_label"] = [row[0] != Task.CLASSIFICATION or row[3] is not None for row in rows]
-    frame["row"] = range(len(frame))
-    return frame
+    rules = list(rules_of(gx.expectations))
+    columns = ", ".join(f"{sql} AS {name}" for name, sql in DERIVED.items())
+    connection.execute(f"CREATE OR REPLACE TEMP VIEW checked AS SELECT *, {columns} FROM rows")
+    counted = ", ".join(f"count(*) FILTER (WHERE {rule.breaks})" for rule in rules)
+    num_rows, *numbers = connection.execute(f"SELECT count(*), {counted} FROM checked").fetchall()[0]
+    checks = []
+    for rule, number in zip(rules, numbers, strict=True):
+        failed = _positions(connection, rule.breaks) if number else np.empty(0, np.int64)
+        outcome = ExpectationValidationResult(
+            success=not number,
+            expectation_config=rule.expectation.configuration,
+            result={"element_count": num_rows, "unexpected_count": int(number)},
+        )
+        configuration = rule.expectation.configuration
+        checks.append(
+            Check(configuration.type, configuration.kwargs["column"], num_rows, failed, outcome.to_json_dict())
+        )
+    return checks
 
 
-def _expectations(expectations: Any) -> list[Any]:
-    return [
+def rules_of(expectations: Any) -> Iterator[_Rule]:
+    """The suite, for the library's module ``expectations``."""
+    yield _Rule(
         expectations.ExpectColumnValuesToBeUnique(column="sample_id"),
-        *(expectations.ExpectColumnValuesToNotBeNull(column=name) for name in _REQUIRED),
-        *(
-            expectations.ExpectColumnValuesToBeInSet(column=name, value_set=[str(value) for value in vocabulary])
-            for name, vocabulary in _VOCABULARIES.items()
-        ),
-        *(
-            expectations.ExpectColumnValuesToBeBetween(column=name, min_value=low, max_value=high)
-            for name, (low, high) in _RANGES.items()
-        ),
-        *(expectations.ExpectColumnValuesToBeInSet(column=name, value_set=[True]) for name in _RELATIONS),
-    ]
-
-
-def _check(result: Any) -> Check:
-    if result.exception_info.get("raised_exception"):
-        raise RuntimeError(f"Great Expectations failed on {result.expectation_config}: {result.exception_info}")
-    detail = result.result
-    rows = sorted({int(entry["row"]) for entry in detail.get("unexpected_index_list") or ()})
-    return Check(
-        expectation=result.expectation_config.type,
-        column=result.expectation_config.kwargs["column"],
-        num_checked=int(detail.get("element_count", 0)),
-        failed_rows=rows,
+        "sample_id IN (SELECT sample_id FROM rows GROUP BY sample_id HAVING count(*) > 1)",
     )
+    for name in _REQUIRED:
+        yield _Rule(expectations.ExpectColumnValuesToNotBeNull(column=name), f"{name} IS NULL")
+    for name, kind in _TYPES.items():
+        broken = f"typeof({name}) <> '{kind}'"
+        yield _Rule(expectations.ExpectColumnValuesToBeOfType(column=name, type_=kind), broken)
+    for name, vocabulary in _VOCABULARIES.items():
+        values = [str(value) for value in vocabulary]
+        listed = ", ".join(f"'{value}'" for value in values)
+        yield _Rule(
+            expectations.ExpectColumnValuesToBeInSet(column=name, value_set=values), f"{name} NOT IN ({listed})"
+        )
+    for name, (low, high) in _RANGES.items():
+        bounds = [f"{name} < {low}" if low is not None else "", f"{name} > {high}" if high is not None else ""]
+        broken = " OR ".join(bound for bound in [*bounds, f"isnan({name}::DOUBLE)"] if bound)
+        yield _Rule(expectations.ExpectColumnValuesToBeBetween(column=name, min_value=low, max_value=high), broken)
+    for name in _RELATIONS:
+        yield _Rule(expectations.ExpectColumnValuesToBeInSet(column=name, value_set=[True]), f"NOT {name}")
+
+
+def _positions(connection: duckdb.DuckDBPyConnection, breaks: str) -> NDArray[np.int64]:
+    found = connection.execute(f"SELECT pos FROM checked WHERE {breaks} ORDER BY pos").fetchnumpy()
+    return np.asarray(found["pos"], np.int64)
 
 
 def write_validation(folder: Path, checks: list[Check]) -> None:
-    """Publish ``results.json`` and a page for people, ``index.html``, which loads nothing."""
+    """Publish ``results.json``, the library's own results, and ``index.html``, a page for people that loads nothing."""
     lines = [
         {
             "expectation": check.expectation,
             "column": check.column,
             "success": check.success,
             "num_checked": check.num_checked,
-            "num_failed": len(check.failed_rows),
+            "num_failed": int(check.failed.size),
         }
         for check in checks
     ]
     with publishing(folder) as staged:
         staged.mkdir(parents=True)
         write_json(staged / "results.json", {"success": all(line["success"] for line in lines), "checks": lines})
+        write_json(staged / "great_expectations.json", [check.library_result for check in checks])
         (staged / "index.html").write_text(_page(lines))
 
 

@@ -177,12 +177,13 @@ def _slice_of(root: Root, source: _Source, entry: Any, *, row: int, split: Split
 
 def _with_masks(root: Root, source: _Source, sample: Sample) -> Sample:
     """Name the non-empty channels. A slice without any has nothing to segment: it is counted, not trained."""
-    path = root.resolve(sample.mask_uri or "")
-    if not path.is_file():
+    if root.stat(sample.mask_uri or "") is None:
+        if root.stat(sample.image_uris[0]) is None:
+            return sample  # nothing was downloaded: whether that is allowed, the read stage knows
         raise FileNotFoundError
     if not root.pixels:
         return sample
-    areas, _ = mask_areas(path)
+    areas, _ = mask_areas(root.resolve(sample.mask_uri or ""))
     if len(areas) != len(source.targets):
         raise CorruptMask(f"expected {len(source.targets)} channels as labelled, got {len(areas)}")
     shown = [(name, area) for name, area in zip(source.targets, areas, strict=True) if area > 0]

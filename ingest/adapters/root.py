@@ -1,6 +1,7 @@
 """What an adapter is handed: one data set's folder, read safely, and a place for rows set aside."""
 
 import os
+import stat
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -48,7 +49,7 @@ class Root:
         self.rejections: list[Rejection] = []
         self._key = key
         self._inside = os.path.realpath(path)
-        self._folders: dict[str, bool] = {}  # folder -> lies inside the root
+        self._folders: dict[str, str] = {}  # folder as named -> its path, empty where it leads out of the root
         self._identifiable = identifiable
         self._names: dict[str, str] = {}  # disguised name -> name
         self.pictures: Root = self
@@ -61,24 +62,39 @@ class Root:
 
         Raises: ValueError when it leaves the root.
         """
+        return Path(self._locate(name)[0])
+
+    def stat(self, name: str) -> os.stat_result | None:
+        """Size and time of the file ``name``, None when there is none. Raises: ValueError when it leaves the root."""
+        status = self._locate(name)[1]
+        return status if status is not None and stat.S_ISREG(status.st_mode) else None
+
+    def _locate(self, name: str) -> tuple[str, os.stat_result | None]:
+        """The path of ``name`` and the state of its file, None when there is none. One call of the system per name."""
         name = self._names.get(name, name)
-        path = os.path.normpath(os.path.join(self.path, name))  # noqa: PTH118  a million names: strings
-        folder = os.path.dirname(path)  # noqa: PTH120
-        if "\0" in name or not name:
-            raise ValueError("expected a file's name, got an empty one or a NUL")
+        folder, _, base = name.rpartition("/")
+        if base in ("", ".", "..") or "\0" in name:
+            raise ValueError("expected a file's name, got an empty one, a folder or a NUL")
         if len(name) > _LENGTH_TO_LOOK_AT and _is_too_long(name):
             raise ValueError(f"expected names of at most {_LONGEST_NAME} bytes, got a longer one")
-        if folder not in self._folders:
-            self._folders[folder] = self._is_inside(folder)
-        if not self._folders[folder] or self._leads_out(path):
+        place = self._folders.get(folder)
+        if place is None:
+            real = os.path.normpath(os.path.join(self.path, folder))  # noqa: PTH118
+            place = self._folders[folder] = real if self._is_inside(real) else ""
+        if not place:
             raise ValueError("expected a path inside the data set's folder, got one outside")
-        return Path(path)
-
-    def _leads_out(self, path: str) -> bool:
-        """Whether a path whose folder lies inside is a link out of the root."""
-        if "#" in path and (place := container_of(Path(path))):
-            path = str(place[0])
-        return os.path.islink(path) and not self._is_inside(path)  # noqa: PTH114
+        path = f"{place}/{base}"
+        container = container_of(Path(path)) if "#" in base else None
+        file = str(container[0]) if container else path
+        try:
+            status = os.lstat(file)
+            if not stat.S_ISLNK(status.st_mode):
+                return path, status
+            if self._is_inside(file):
+                return path, os.stat(file)  # noqa: PTH116
+        except OSError:
+            return path, None
+        raise ValueError("expected a path inside the data set's folder, got one outside")
 
     def _is_inside(self, path: str) -> bool:
         real = os.path.realpath(path)
@@ -87,7 +103,7 @@ class Root:
     def inside(self, name: str) -> str:
         """``name`` itself, if it stays inside. Raises: RowRefused when it leaves the root."""
         try:
-            self.resolve(name)
+            self._locate(name)
         except ValueError as error:
             raise RowRefused(Reason.OUTSIDE_ROOT, str(error)) from error
         return name

@@ -23,6 +23,8 @@ from ingest.simulate.pictures import (
 )  # fmt: skip
 from ingest.simulate.planted import Plan, Planted
 
+PART_ROWS = 20_000
+"""Beyond so many slices further source data sets of the same kinds are written, as the release has 110 of them."""
 _SLICES_PER_SUBJECT = 5
 _TEST_EVERY = 5  # every fifth subject
 _CELLS_XY_PX = ((24, 24), (72, 24), (24, 72), (72, 72))
@@ -104,8 +106,15 @@ class _Slice:
 def write(folder: Path, num_rows: int, plan: Plan) -> Planted:
     """Write ``num_rows`` listed slices, their masks and the descriptions of their sources."""
     planted = Planted("imed361m")
-    slices = _plan(num_rows, plan, planted)
-    for source in _SOURCES:
+    for part, first in enumerate(range(0, num_rows, PART_ROWS)):
+        _write_part(folder, part, min(PART_ROWS, num_rows - first), plan, planted)
+    return planted
+
+
+def _write_part(folder: Path, part: int, num_rows: int, plan: Plan, planted: Planted) -> None:
+    sources = [replace(each, name=f"{each.name}{part or ''}", prefix=f"{each.prefix}{part or ''}") for each in _SOURCES]
+    slices = _plan(sources, part, num_rows, plan, planted)
+    for source in sources:
         mine = [each for each in slices if each.source is source]
         for name in ("image", "label"):
             (folder / source.name / name).mkdir(parents=True)
@@ -116,18 +125,17 @@ def write(folder: Path, num_rows: int, plan: Plan) -> Planted:
         _write_description(folder / source.name, source, mine)
     for each in slices:
         _account(planted, each)
-    return planted
 
 
-def _plan(num_rows: int, plan: Plan, planted: Planted) -> list[_Slice]:
-    """All slices, defects and duplicates in place. A defective one stands only in training."""
-    generator = np.random.default_rng((plan.seed, 1))
+def _plan(sources: list[_Source], part: int, num_rows: int, plan: Plan, planted: Planted) -> list[_Slice]:
+    """All slices of a part, defects and duplicates in place. A defective one stands only in training."""
+    generator = np.random.default_rng((plan.seed, 1, part) if part else (plan.seed, 1))
     defects = plan.defects(_DEFECTS, num_rows)
     num_twice = defects.count(Reason.DUPLICATED_ID)
     numbers = _share_out(num_rows - num_twice)
     slices = [
-        _plan_slice(source, index, plan.seed, generator)
-        for source, number in zip(_SOURCES, numbers, strict=True)
+        _plan_slice(source, index, (plan.seed, 11, len(sources) * part + place), generator)
+        for place, (source, number) in enumerate(zip(sources, numbers, strict=True))
         for index in range(number)
     ]
     in_train = [index for index, each in enumerate(slices) if not each.is_test]
@@ -154,7 +162,7 @@ def _share_out(num_rows: int) -> list[int]:
     return numbers
 
 
-def _plan_slice(source: _Source, index: int, seed: int, generator: np.random.Generator) -> _Slice:
+def _plan_slice(source: _Source, index: int, seed: tuple[int, ...], generator: np.random.Generator) -> _Slice:
     names = list(source.targets)
     num_shown = int(generator.integers(1, min(3, len(names)) + 1))
     shown = [names[i] for i in sorted(generator.permutation(len(names))[:num_shown])]
@@ -165,7 +173,7 @@ def _plan_slice(source: _Source, index: int, seed: int, generator: np.random.Gen
         x_px, y_px = (_CELLS_XY_PX[cell] + generator.uniform(-5, 5, 2)).tolist()
         shapes.append(Shape(kind, x_px, y_px, float(generator.uniform(12, 18)), (value,)))
     picture = Picture(
-        source.texture, (seed, 11, _SOURCES.index(source), index), (source.base,), tuple(shapes)
+        source.texture, (*seed, index), (source.base,), tuple(shapes)
     )  # fmt: skip
     subject, number = divmod(index, _SLICES_PER_SUBJECT)
     return _Slice(source=source, subject=subject + 1, number=10 * number + 10, picture=picture, shown=tuple(shown))

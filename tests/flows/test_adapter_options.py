@@ -4,8 +4,8 @@ import pytest
 
 from flows.config import load_config
 from ingest.adapters import ADAPTERS
+from ingest.dataset_config import DatasetConfig
 from ingest.errors import BadInput
-from ingest.read import DatasetConfig
 
 OPTIONS = [
     ("vqa_rad", 'layout = "parquet"', "layout", "parquet"), ("path_vqa", 'layout = "pickle"', "layout", "pickle"),

@@ -2,15 +2,17 @@ import json
 import os
 import shutil
 
+import duckdb
+import pyarrow as pa
 import pytest
 from deltalake import DeltaTable
 
 from flows.config import load_config
 from flows.runner import PIPELINES, run_pipeline
-from ingest.errors import BadInput, BiasCareError
-from ingest.read import DatasetConfig
+from ingest.dataset_config import DatasetConfig
+from ingest.errors import BadInput, BiasCareError, GateRefused
 from ingest.sample import SCHEMA, Sample, to_table
-from ingest.validate import validate, write_validation
+from ingest.validate import rules_of, validate, write_validation
 from ingest.workspace import Workspace, is_fresh, publishing, tree_digest, write_stamp
 
 
@@ -94,9 +96,14 @@ def test_absent_pictures_that_are_allowed_are_counted_and_never_packed(corpus_co
 def test_an_official_split_is_guarded_instead_of_moved(corpus_copy):
     config = corpus_copy / "demo.toml"
     config.write_text(config.read_text().replace('root = "raw/vqa_rad"', 'root = "raw/vqa_rad"\nsplit = "official"'))
-    summaries = refresh(corpus_copy)
-    actions = {key for key in summaries["curate"]["leakage"] if "same_image" in key}
-    assert "same_image:dropped_from_train" in actions
+    with pytest.raises(GateRefused, match=r'split = "official".*same_figure'):
+        refresh(corpus_copy)
+    assert DeltaTable(corpus_copy / "work" / "samples").version() == 0
+    kinds = ("same_image", "same_study", "same_figure")
+    named = "\n".join(f'leakage.{kind} = "drop_from_train"' for kind in kinds)
+    config.write_text(config.read_text().replace("[shards]", f"[gates]\n{named}\n[shards]"))
+    actions = set(refresh(corpus_copy)["curate"]["leakage"])
+    assert {f"{kind}:dropped_from_train" for kind in kinds} <= actions
 
 
 def test_a_killed_stage_runs_again(corpus_copy):
@@ -121,6 +128,17 @@ def good(**changes):
     return Sample(**(fields | changes))
 
 
+def connection_of(samples):
+    connection = duckdb.connect()
+    table = to_table(samples)
+    connection.register("rows", table.append_column("pos", pa.array(range(table.num_rows), pa.int64())))
+    return connection
+
+
+def checks_of(samples):
+    return validate(connection_of(samples))
+
+
 @pytest.mark.parametrize(
     ("changes", "column"),
     [
@@ -138,12 +156,40 @@ def good(**changes):
     ],
 )
 def test_a_row_that_breaks_the_contract_is_named(changes, column):
-    checks = validate(to_table([good(), good(sample_id="bad", **changes)]))
-    assert [(check.column, check.failed_rows) for check in checks if not check.success] == [(column, [1])]
+    checks = checks_of([good(), good(sample_id="bad", **changes)])
+    assert [(check.column, check.failed.tolist()) for check in checks if not check.success] == [(column, [1])]
+
+
+def test_a_sample_id_that_occurs_twice_fails_in_both_rows():
+    (check,) = [check for check in checks_of([good(), good(), good(sample_id="t")]) if not check.success]
+    assert (check.expectation, check.failed.tolist()) == ("expect_column_values_to_be_unique", [0, 1])
+
+
+def test_what_duckdb_counts_is_what_the_library_counts():
+    import great_expectations as gx
+
+    rows = [
+        good(), good(sample_id="a", age_years=-1.0), good(sample_id="b", sex="M", skin_type=9), good(sample_id="c"),
+        good(sample_id="d", answer="", task="vqa"), good(sample_id="e", split=None), good(sample_id="f", width_px=0),
+        good(sample_id="g", mask_area_fraction=[2.0], mask_targets=["x"]), good(sample_id="g"), good(modality="ct"),
+    ]  # fmt: skip
+    connection = connection_of(rows)
+    ours = validate(connection)
+    frame = connection.execute("SELECT * FROM checked").df().astype({"skin_type": "Int64"})
+    context = gx.get_context(mode="ephemeral")
+    context.variables.progress_bars = {"globally": False}
+    asset = context.data_sources.add_pandas("samples").add_dataframe_asset("samples")
+    batch = asset.add_batch_definition_whole_dataframe("all").get_batch({"dataframe": frame})
+    for rule, check in zip(rules_of(gx.expectations), ours, strict=True):
+        if check.expectation == "expect_column_values_to_be_of_type":  # pandas has other names for types
+            continue
+        theirs = batch.validate(rule.expectation)
+        assert theirs.result["unexpected_count"] == check.failed.size, (check.column, check.expectation)
+        assert theirs.success == check.success == check.library_result["success"]
 
 
 def test_the_validation_page_loads_nothing(tmp_path):
-    write_validation(tmp_path / "validation", validate(to_table([good(), good(sample_id="b", sex="<b>")])))
+    write_validation(tmp_path / "validation", checks_of([good(), good(sample_id="b", sex="<b>")]))
     page = (tmp_path / "validation" / "index.html").read_text()
     assert "http" not in page and "src=" not in page and "1 rows set aside" in page
     assert json.loads((tmp_path / "validation" / "results.json").read_text())["success"] is False
