@@ -73,10 +73,10 @@ class Root:
         """The path of ``name`` and the state of its file, None when there is none. One call of the system per name."""
         name = self._names.get(name, name)
         folder, _, base = name.rpartition("/")
-        if base in ("", ".", "..") or "\0" in name:
-            raise ValueError("expected a file's name, got an empty one, a folder or a NUL")
         if len(name) > _LENGTH_TO_LOOK_AT and _is_too_long(name):
             raise ValueError(f"expected names of at most {_LONGEST_NAME} bytes, got a longer one")
+        if base in ("", ".", "..") or "\0" in name:
+            raise ValueError("expected a file's name, got an empty one, a folder or a NUL")
         place = self._folders.get(folder)
         if place is None:
             real = os.path.normpath(os.path.join(self.path, folder))  # noqa: PTH118
