@@ -31,7 +31,7 @@ def test_options_are_read_from_the_configuration_and_change_the_digest(tmp_path,
     (dataset,) = load_config(config_with(tmp_path, name, line)).datasets
     assert getattr(dataset.options, option) == value
     default = DatasetConfig(adapter=name, root=tmp_path / "raw", options=ADAPTERS[name].Options())
-    assert dataset.digest() != default.digest()
+    assert dataset.settings_digest() != default.settings_digest()
 
 
 @pytest.mark.parametrize(("name", "line", "says"), REFUSED)
