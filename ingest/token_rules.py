@@ -4,6 +4,7 @@ import re
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from re import _constants as opcodes  # type: ignore[attr-defined]
 from re import _parser as parser  # type: ignore[attr-defined]
 from typing import Any, Generic, TypeVar
@@ -49,12 +50,12 @@ class Lexicon(Generic[Meaning]):
     def __init__(self, rules: Sequence[Rule[Meaning]]) -> None:
         self._rules = tuple(rules)
         self._always = [number for number, each in enumerate(rules) if not each.needs]
-        self._by_gram: defaultdict[str, list[tuple[str, int]]] = defaultdict(list)
+        self._by_gram: defaultdict[tuple[str, ...], list[tuple[str, int]]] = defaultdict(list)
         self._short: list[tuple[str, int]] = []
         for number, each in enumerate(rules):
             for fragment in sorted(each.needs):
                 is_short = len(fragment) < _GRAM
-                (self._short if is_short else self._by_gram[fragment[:_GRAM].lower()]).append((fragment, number))
+                (self._short if is_short else self._by_gram[tuple(fragment[:_GRAM].lower())]).append((fragment, number))
 
     def meanings_in(self, text: str) -> list[Meaning]:
         """The distinct meanings in a normalised text, in the order of their first mention.
@@ -76,13 +77,19 @@ class Lexicon(Generic[Meaning]):
         """The rules one of whose fragments stands in the text; found by the fragments' first letters."""
         lower = text.lower()
         texts = (lower, text)
-        grams = {lower[at : at + _GRAM] for at in range(len(lower) - _GRAM + 1)}
+        grams = _grams_of(lower)
         possible = set(self._always)
         for fragments in (self._short, *(self._by_gram[gram] for gram in grams & self._by_gram.keys())):
             for fragment, number in fragments:
                 if number not in possible and fragment in texts[self._rules[number].exact_case]:
                     possible.add(number)
         return possible
+
+
+@lru_cache(maxsize=8)
+def _grams_of(lower: str) -> frozenset[tuple[str, ...]]:
+    """All runs of _GRAM letters. Kept a while: several lexicons read the same text one after the other."""
+    return frozenset(zip(lower, lower[1:], lower[2:], strict=False))
 
 
 def _needs_of(parsed: Iterable[tuple[Any, Any]]) -> frozenset[str]:
