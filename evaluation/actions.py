@@ -46,7 +46,7 @@ def _against_reference(corpus: Corpus) -> list[Finding]:
     return [
         _finding(
             corpus, row["attribute"], row["level"],
-            f"{sentence_case(name_of(row['level']))}: {percent(row['observed'])} of rows, "
+            f"{sentence_case(name_of(row['level']))}: {percent(row['observed'])} of the rows that say it, "
             f"{percent(row['expected'])} in the reference population.",
         )
         for row in sorted(rows, key=lambda row: row["ratio"])

@@ -23,7 +23,8 @@ _BAR_PX = 34
 def level_shares(rows: Sequence[Row], *, expected: Mapping[str, float] | None = None) -> Any:
     """One bar per level with its interval and persons; a diamond where the reference population would be.
 
-    rows: of one attribute and data set, in reading order. A click gives the level as ``customdata``.
+    rows: of one attribute and data set, in reading order. expected: share of all rows that a level would have if the
+    rows that say it were as in the population. A click gives the level as ``customdata``.
     """
     import plotly.graph_objects as go
 
@@ -31,7 +32,7 @@ def level_shares(rows: Sequence[Row], *, expected: Mapping[str, float] | None = 
     shares = [0.0 if row["suppressed"] else row["share"] for row in rows]
     figure = go.Figure()
     figure.add_bar(
-        orientation="h", y=list(range(len(rows))), x=shares, name="share of rows", width=0.6,
+        orientation="h", y=list(range(len(rows))), x=shares, width=0.6, showlegend=False,
         marker={"color": [GREY if row["level"] in ABSENT else BLUE for row in rows]},
         error_x={
             "type": "data", "symmetric": False, "color": INK, "thickness": 1.4, "width": 3,
@@ -44,7 +45,8 @@ def level_shares(rows: Sequence[Row], *, expected: Mapping[str, float] | None = 
     if expected:
         figure.add_scatter(
             x=[share for _, share in wanted if share is not None],
-            y=[place for place, share in wanted if share is not None], mode="markers", name="reference population",
+            y=[place for place, share in wanted if share is not None], mode="markers",
+            name="reference population, among the rows that say it",
             marker={"symbol": "diamond", "size": 11, "color": VERMILION, "line": {"color": "white", "width": 1.5}},
             hovertemplate="reference %{x:.1%}<extra></extra>",
         )  # fmt: skip

@@ -42,7 +42,7 @@ def _reference(rows: list[Row]) -> Markup:
         ]
         for row in sorted(rows, key=lambda row: (row["suppressed"], row["ratio"] if row["ratio"] is not None else 9e9))
     ]  # fmt: skip
-    columns = ["Attribute", "Level", "Here", "Reference", "Ratio", "95 %"]
+    columns = ["Attribute", "Level", "Here, of those known", "Reference", "Ratio", "95 %"]
     body += table(columns, cells, caption="Levels against the reference population, most missing first", words=2)
     distances = {
         row["attribute"]: [

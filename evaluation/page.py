@@ -183,6 +183,7 @@ section + section { border-top: 1px solid var(--line); margin-top: 2rem; }
 .findings dt { font-weight: 620; } .findings dd { margin: 0; }
 .scroll { overflow-x: auto; margin: .8rem 0 1.2rem; }
 table.wide { min-width: 52rem; }
+.stack td:first-child { white-space: nowrap; padding-right: 1.4rem; }
 td .track { min-width: 5rem; margin-top: .35rem; }
 table { border-collapse: collapse; width: 100%; font-size: .92rem; font-variant-numeric: tabular-nums; }
 caption { text-align: left; color: var(--soft); font-size: .88rem; padding: 0 0 .4rem; }
@@ -225,6 +226,7 @@ footer { padding-block: 2.5rem; font-size: .88rem; border-top: 1px solid var(--l
   .census tr { border-bottom: 1px solid var(--line); padding: .55rem 0; }
   .census td { border: 0; padding: .1rem 0; }
   .stack, .stack tbody, .stack tr, .stack td { display: block; }
+  .stack caption { display: block; }
   .stack thead { position: absolute; left: -999rem; }
   .stack tr { border-bottom: 1px solid var(--line); padding: .5rem 0; }
   .stack td { border: 0; padding: .1rem 0; }

@@ -132,5 +132,5 @@ def _labels(rows: list[Row]) -> Any:
 def _pictures(pictures: list[str]) -> Any:
     if not pictures:
         return None
-    words = "Example picture of this cell"
-    return html.Div([html.Img(src=source, alt=words) for source in pictures], className="examples")
+    shown = html.Div([html.Img(src=source, alt="Example of this cell") for source in pictures], className="examples")
+    return html.Div([html.P("Examples, in the order of their hashed ids", className="note"), shown])

@@ -55,7 +55,7 @@ def shares(corpus: Corpus, attribute: str, dataset: str) -> Any:
     rows = levels_of(corpus.counts, attribute, dataset)
     reference = [row for row in corpus.reference if row["attribute"] == attribute and row["dataset"] == dataset]
     against = {row["level"]: row for row in reference}
-    expected = {row["level"]: row["expected"] for row in reference}
+    expected = _expected(rows, reference)
     present = {row["level"] for row in rows}
     rows = [*rows, *(_nobody(row, dataset) for row in reference if row["level"] not in present)]
     if not rows:
@@ -67,6 +67,13 @@ def shares(corpus: Corpus, attribute: str, dataset: str) -> Any:
         note("Choose a level to see its cell, what it stands together with, and what weighting does to it."),
         _table(rows, against, attribute),
     ]
+
+
+def _expected(rows: list[Row], reference: list[Row]) -> dict[str, float]:
+    """The population's shares, as shares of all rows: of those that say the attribute, not of those that do not."""
+    named = {row["level"] for row in reference}
+    known = sum(row["share"] or 0.0 for row in rows if row["level"] in named)
+    return {row["level"]: row["expected"] * known for row in reference if not row["suppressed"]}
 
 
 def _nobody(row: Row, dataset: str) -> Row:
@@ -85,7 +92,7 @@ def _table(rows: list[Row], against: dict[str, Row], attribute: str) -> Any:
         "Rows",
         "Share",
         "95 %",
-        *(["Reference", "Ratio", "95 % of the ratio"] if against else []),
+        *(["Of those known", "Reference", "Ratio", "95 % of the ratio"] if against else []),
     ]
     return table(
         columns,
@@ -113,12 +120,12 @@ def _numbers(row: Row) -> list[Any]:
 
 def _against(row: Row | None) -> list[Any]:
     if row is None:
-        return ["–"] * 3
+        return ["–"] * 4
     if row["suppressed"]:
-        return [SUPPRESSED] * 3
+        return [SUPPRESSED] * 4
     ratio = "–" if row["ratio"] is None else f"{row['ratio']:.2f}"
     interval = "–" if row["low"] is None else f"{row['low']:.2f} to {row['high']:.2f}"
-    return [percent(row["expected"]), ratio, interval]
+    return [percent(row["observed"]), percent(row["expected"]), ratio, interval]
 
 
 def _distance(reference: list[Row]) -> Any:

@@ -1,6 +1,7 @@
 """The dashboard's server: pages, callbacks, and a policy that forbids the browser every other host."""
 
 import contextlib
+import importlib
 import logging
 import socket
 import threading
@@ -49,6 +50,7 @@ def make_app(workspace: Workspace, *, title: str, image_roots: Mapping[str, Path
 
     image_roots: data set -> folder, only of those whose pictures the configuration allows to be shown.
     """
+    importlib.import_module("plotly.graph_objects")  # half a second that the first page should not wait for
     app = dash.Dash(__name__, title=title, update_title="", suppress_callback_exceptions=True, assets_folder="")
     app.index_string = _document(title)
     app.layout = _frame(title)
