@@ -16,7 +16,7 @@ from evaluation.app.config import DashboardConfig
 from evaluation.fairness import DELTA
 from ingest.adapters import ADAPTERS
 from ingest.attributes import ATTRIBUTES
-from ingest.census import CensusConfig
+from ingest.census import CensusConfig, Reference
 from ingest.dataset_config import DatasetConfig
 from ingest.deidentify import PUBLIC_KEY, key_of
 from ingest.errors import BadInput
@@ -94,6 +94,8 @@ def load_config(source: Path, *, workspace: Path | None = None) -> Config:
     location = (
         workspace.resolve() if workspace else folder / _value(tables.get("workspace", "work"), str, source, "workspace")
     )
+    if isinstance(tables.get("census"), dict):
+        tables["census"] = _census(tables["census"], source, folder)
     sections = {name: _table(tables[name], kind, source, name) for name, kind in _TABLES.items() if name in tables}
     if "shards" in sections:
         sections["shards"] = _absolute_store(sections["shards"], folder)
@@ -119,6 +121,22 @@ def _check_example_images(config: Config) -> None:
                 f"{config.source}: key dashboard.example_images: expected data sets that are not identifiable "
                 f"({', '.join(allowed) or 'none here'}), got {name!r}"
             )
+
+
+def _census(table: dict[str, Any], source: Path, folder: Path) -> dict[str, Any]:
+    """The [census] table with ``reference`` read from its file, if it names one, and ``audit`` absolute."""
+    table = dict(table)
+    reference = table.get("reference")
+    if isinstance(reference, str):
+        if not (folder / reference).is_file():
+            path = folder / reference
+            raise BadInput(f"{source}: key census.reference: expected a TOML file, got {path} which does not exist")
+        reference = table["reference"] = _read_toml(folder / reference)
+    if isinstance(reference, dict):
+        _check_keys(reference, tuple(f.name for f in dataclasses.fields(Reference)), source, "census.reference")
+    if isinstance(table.get("audit"), str):
+        table["audit"] = str(folder / table["audit"])
+    return table
 
 
 def _absolute_store(shards: ShardsConfig, folder: Path) -> ShardsConfig:

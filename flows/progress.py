@@ -65,6 +65,14 @@ class Reporter:
             left = f", {timedelta(seconds=round((total - done) / per_second))} left" if total and done else ""
             self.console.print(f"  {self._title}: {done:,}{of_total} rows, {rate}{left}")
 
+    def step(self, name: str) -> None:
+        """A part of the stage, whose length nobody knows beforehand, begins."""
+        if self._progress:
+            self._progress.update(self._progress.task_ids[0], description=f"{self._title}: {name}")
+        elif time.monotonic() - self._last_line > PLAIN_LINE_SECONDS:
+            self._last_line = time.monotonic()
+            self.console.print(f"  {self._title}: {name}")
+
     def finished(self, title: str, summary: dict[str, Any]) -> None:
         seconds = time.monotonic() - self._started
         told = ", ".join(

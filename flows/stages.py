@@ -24,7 +24,7 @@ from ingest.dataset_config import DatasetConfig
 from ingest.errors import BadInput
 from ingest.read import check_not_empty, read_dataset, read_digest
 from ingest.staging import staged_of
-from ingest.workspace import Workspace, digest_of, is_fresh, locked_file, read_stamp, write_stamp
+from ingest.workspace import Workspace, digest_of, is_fresh, locked_file, read_stamp, tree_digest, write_stamp
 from shards.pack import pack
 from shards.weigh import weigh
 
@@ -56,6 +56,7 @@ def refresh_stages(config: Config) -> list[Stage]:
     curated = digest_of([[stage.digest for stage in reads], _plain(config.gates), policies])
     identifiable = {dataset.name for dataset in config.datasets if dataset.identifiable}
     caps = {dataset.name: dataset.max_repeats for dataset in config.datasets}
+    audited = tree_digest(config.census.audit) if config.census.audit else None
     draws = (config.training.epochs, config.training.draws_per_epoch)
     return [
         *reads,
@@ -65,8 +66,10 @@ def refresh_stages(config: Config) -> list[Stage]:
             [workspace.samples, workspace.quarantine, workspace.validation, workspace.leakage],
         ),
         Stage(
-            "census", "count", digest_of([curated, _plain(config.census), sorted(identifiable)]),
-            lambda reporter: take_census(workspace, config.census, identifiable=identifiable),
+            "census", "count", digest_of([curated, _plain(config.census), audited, sorted(identifiable)]),
+            lambda reporter: take_census(
+                workspace, config.census, identifiable=identifiable, progress=reporter.step
+            ),
             [workspace.census],
         ),
         Stage(

@@ -21,8 +21,8 @@ never a blank. Persons, not rows, carry every interval and every test. Tables wi
     prevalence      attribute, level, label, num_rows, num_persons, num_positive, prevalence, low, high,
                     difference, difference_low, difference_high (to the rest), ratio, ratio_low, ratio_high, suppressed
     missingness     attribute, dataset, num_rows, num_persons, num_missing, share, low, high, suppressed
-    missing_tests   attribute, against, cramers_v, p_value, q_value, family_size (is being missing itself a bias?)
-    protocol        field, unit, dataset, num_rows, num_persons, median, q1, q3, eta2 (repeated), suppressed
+    missing_tests   attribute, against, level (one label), cramers_v, p_value, q_value, family_size
+    protocol        field, dataset, num_rows, num_persons, median, q1, q3, eta2 (repeated), suppressed
     protocol_pairs  field, dataset_a, dataset_b, ks, p_value, q_value, family_size
     protocol_values field, dataset, value, num_rows, num_persons, share, suppressed (vendor, view, kernel ...)
     intersections   order (2 | 3), attribute_1, level_1, attribute_2, level_2, attribute_3, level_3 (null at order 2),
@@ -36,9 +36,10 @@ never a blank. Persons, not rows, carry every interval and every test. Tables wi
                     share_before, share_after, change, low, high, p_value, q_value, family_size, suppressed
     drift_totals    before, after, dataset, rows_before, rows_after, came, went, moved, same, suppressed
     persons         dataset, person_column, num_rows, num_persons
-    census.json     samples_version, settings, notes (plain lines: what was not tested or counted, and why)
+    census.json     samples_version, compared_with (version), settings, notes (lines: what was not tested, and why)
 
-Drift is empty while there is one version; ``ingest.drift.drift_between`` compares any two.
+Drift compares with the version that the census before this one counted, and is empty for the first;
+``ingest.drift.drift_between`` compares any two.
 """
 
 from ingest.census.association import ASSOCIATIONS_SCHEMA, associations, cramers_v

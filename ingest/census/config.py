@@ -41,7 +41,8 @@ class CensusConfig:
     """The ``[census]`` table. Cells of 1 to ``suppress_below - 1`` persons of identifiable data are hidden.
 
     reference: the population the corpus is held against. audit: a CSV or Parquet file with the columns
-    ``sample_id, attribute, truth`` of rows a person looked at. intersections: highest order, 0 for none.
+    ``sample_id, attribute, truth`` of rows a person looked at. declared_error: by attribute without audit, the largest
+    error its shares may have. intersections: highest order, 0 for none.
     """
 
     attributes: tuple[str, ...] = ("modality", "anatomy", "sex", "age_band", "skin_type")
@@ -50,6 +51,7 @@ class CensusConfig:
     intersections: int = 3
     reference: Reference | None = None
     audit: Path | None = None
+    declared_error: dict[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         unknown = [name for name in self.attributes if name not in ATTRIBUTES]
@@ -63,5 +65,8 @@ class CensusConfig:
             raise ValueError(f"num_resamples: expected at least 100, got {self.num_resamples}")
         if self.intersections not in (0, 2, 3):
             raise ValueError(f"intersections: expected 0, 2 or 3, got {self.intersections}")
+        for name, error in self.declared_error.items():
+            if name not in self.attributes or not 0 <= error <= 1:
+                raise ValueError(f"declared_error.{name}: expected 0 to 1 of a counted attribute, got {error}")
         if self.audit is not None and not self.audit.is_file():
             raise ValueError(f"audit: expected a file, got {self.audit} which does not exist")

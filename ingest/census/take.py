@@ -1,5 +1,6 @@
 """The census stage: every table of ``census/``, published whole."""
 
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -12,6 +13,7 @@ from ingest.attributes import connect_samples
 from ingest.census.association import associations
 from ingest.census.coded import Coded, encode
 from ingest.census.config import CensusConfig
+from ingest.census.corrected import correct_shares
 from ingest.census.counts import WHOLE_CORPUS, count_levels, count_persons
 from ingest.census.disclosure import round_totals, suppress
 from ingest.census.diversity import summarise
@@ -22,8 +24,11 @@ from ingest.census.prevalence import prevalence
 from ingest.census.protocol import protocol
 from ingest.census.provenance import provenance
 from ingest.census.reference import compare
+from ingest.drift import DRIFT_SCHEMA, TOTALS_SCHEMA, drift_between
+from ingest.errors import BadInput
 from ingest.workspace import Workspace, publishing, write_json
 
+RECORD = "census.json"
 Progress = Callable[[str], None]
 
 
@@ -33,6 +38,9 @@ def take_census(
     """Measure the samples table and publish ``census/``; ``progress`` hears the name of each table begun."""
     connection = connect_samples(workspace.samples)
     tables, notes = measure(connection, config, identifiable=identifiable, progress=progress or (lambda name: None))
+    version = DeltaTable(workspace.samples).version()
+    before = _earlier_version(workspace, version)
+    tables |= _drift(workspace, config, before, version, identifiable, notes)
     with publishing(workspace.census) as folder:
         folder.mkdir(parents=True)
         for name, table in tables.items():
@@ -40,10 +48,39 @@ def take_census(
         settings = {"attributes": list(config.attributes), "suppress_below": config.suppress_below,
                     "num_resamples": config.num_resamples, "intersections": config.intersections}  # fmt: skip
         write_json(
-            folder / "census.json",
-            {"samples_version": DeltaTable(workspace.samples).version(), "settings": settings, "notes": notes},
+            folder / RECORD,
+            {"samples_version": version, "compared_with": before, "settings": settings, "notes": notes},
         )
     return {"attributes": list(config.attributes), "num_levels": tables["counts"].num_rows}
+
+
+def _earlier_version(workspace: Workspace, version: int) -> int | None:
+    """The version that the last census before this one counted; None for the first."""
+    path = workspace.census / RECORD
+    if not path.exists():
+        return None
+    record = json.loads(path.read_text())
+    # Counted again without new data: still compared with what it was compared with.
+    earlier: int | None = record["samples_version"] if record["samples_version"] < version else record["compared_with"]
+    return earlier if earlier is not None and earlier < version else None
+
+
+def _drift(
+    workspace: Workspace, config: CensusConfig, before: int | None, after: int, identifiable: set[str],
+    notes: list[str],
+) -> dict[str, pa.Table]:  # fmt: skip
+    """The drift tables, empty where there is nothing to compare with; a note where it is gone."""
+    empty = {"drift": DRIFT_SCHEMA.empty_table(), "drift_totals": TOTALS_SCHEMA.empty_table()}
+    if before is None:
+        return empty
+    try:
+        return drift_between(
+            workspace.samples, before, after, attributes=config.attributes, below=config.suppress_below,
+            identifiable=identifiable,
+        )  # fmt: skip
+    except BadInput:
+        notes.append(f"drift: version {before} of the samples table is no longer there")
+        return empty
 
 
 def measure(
@@ -81,7 +118,11 @@ def measure(
         tables[name] = step()
     progress("protocol")
     more, notes = protocol(connection, below=below, identifiable=identifiable)
-    return tables | more, [*_notes(coded), *notes]
+    tables["corrected"], doubts = correct_shares(
+        connection, coded, audit=config.audit, declared_error=config.declared_error, hidden=hidden,
+        num_resamples=config.num_resamples,
+    )  # fmt: skip
+    return tables | more, [*_notes(coded), *notes, *doubts]
 
 
 def _rows_by_dataset(coded: Coded) -> dict[str, int]:

@@ -1,0 +1,246 @@
+"""Drift between two versions of the samples table: what came, went and moved, and what that did to every share.
+
+Delta keeps the versions; persons who stand in both are the same witnesses in both, so that the interval of a change is
+of the difference, person by person: u_i = (a_i - p_A n_Ai) / N_A - (b_i - p_B n_Bi) / N_B, variance sum u_i^2 (the
+patient bootstrap to first order, METHODS section 1).
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+import scipy.stats
+from deltalake import DeltaTable
+
+from ingest.attributes import ATTRIBUTES, fetch
+from ingest.census.coded import level_sql
+from ingest.census.counts import WHOLE_CORPUS
+from ingest.census.disclosure import is_small
+from ingest.census.intervals import Z_95
+from ingest.census.permutation import benjamini_hochberg
+from ingest.errors import BadInput
+from ingest.sample import PERSON_HASH_SQL
+
+DRIFT_SCHEMA = pa.schema(
+    [
+        ("before", pa.int64()), ("after", pa.int64()),
+        ("attribute", pa.string()), ("level", pa.string()), ("dataset", pa.string()),
+        *((name, pa.int64()) for name in (
+            "rows_before", "rows_after", "persons_before", "persons_after",
+            "rows_came", "rows_went", "rows_moved_in", "rows_moved_out",
+        )),
+        *((name, pa.float64()) for name in (
+            "share_before", "share_after", "change", "low", "high", "p_value", "q_value",
+        )),
+        ("family_size", pa.int64()),
+        ("suppressed", pa.bool_()),
+    ]
+)  # fmt: skip
+TOTALS_SCHEMA = pa.schema(
+    [
+        ("before", pa.int64()), ("after", pa.int64()), ("dataset", pa.string()),
+        *((name, pa.int64()) for name in ("rows_before", "rows_after", "came", "went", "moved", "same")),
+        ("suppressed", pa.bool_()),
+    ]
+)  # fmt: skip
+_FIGURES = DRIFT_SCHEMA.names[5:-2]
+_SCOPES = f"coalesce(dataset, '{WHOLE_CORPUS}') AS dataset"
+
+
+def drift_between(
+    samples: Path, before: int, after: int, *, attributes: Sequence[str], below: int, identifiable: set[str]
+) -> dict[str, pa.Table]:
+    """The tables ``drift`` (DRIFT_SCHEMA) and ``drift_totals`` (TOTALS_SCHEMA) between two versions of ``samples``.
+
+    List attributes have counts and shares; came, went and moved are null there. Raises: BadInput for a version that
+    does not exist, or whose files are gone.
+    """
+    connection = duckdb.connect()
+    for name, version in (("old", before), ("new", after)):
+        connection.register(name, open_version(samples, version))
+    names = list(attributes)
+    levels = ", ".join(f"{level_sql(name)} AS level_{name}" for name in names)
+    halves = " UNION ALL ".join(
+        f"SELECT {flag} AS is_new, hash(sample_id) AS sample, dataset, {PERSON_HASH_SQL} AS person, {levels} "
+        f"FROM {name}"
+        for flag, name in ((0, "old"), (1, "new"))
+    )
+    connection.execute(f"CREATE TEMP TABLE both_versions AS {halves}")
+    _join_samples(connection, [name for name in names if not ATTRIBUTES[name].is_list])
+    changed = _changed_persons(connection)
+    rows: list[dict[str, Any]] = []
+    for name in names:
+        rows += _of_attribute(connection, name, changed, below, identifiable)
+    tested = [row for row in rows if row.get("p_value") is not None]
+    for row, q in zip(tested, benjamini_hochberg(np.array([row["p_value"] for row in tested])), strict=True):
+        row |= {"q_value": float(q), "family_size": len(tested)}
+    versions = {"before": before, "after": after}
+    totals = _totals(connection, changed, below, identifiable)
+    return {
+        "drift": pa.Table.from_pylist([versions | row for row in rows], schema=DRIFT_SCHEMA),
+        "drift_totals": pa.Table.from_pylist([versions | row for row in totals], schema=TOTALS_SCHEMA),
+    }
+
+
+def open_version(samples: Path, version: int) -> Any:
+    """One version of the samples table as an Arrow dataset. Raises: BadInput where it does not exist."""
+    newest = DeltaTable(samples).version()
+    if not 0 <= version <= newest:
+        raise BadInput(f"{samples}: expected a version from 0 to {newest}, got {version}")
+    dataset = DeltaTable(samples, version=version).to_pyarrow_dataset()
+    if any(not (samples / path).exists() for path in DeltaTable(samples, version=version).file_uris()):
+        raise BadInput(f"{samples}: expected the files of version {version}, got some that were cleaned away")
+    return dataset
+
+
+def _join_samples(connection: duckdb.DuckDBPyConnection, names: list[str]) -> None:
+    """Table ``pairs``: every sample once, with its data set and levels before and after (null where it is not)."""
+    columns = ", ".join(
+        f"any_value({name}) FILTER (is_new = {flag}) AS {name}_{flag}"
+        for name in ("dataset", *(f"level_{name}" for name in names)) for flag in (0, 1)
+    )  # fmt: skip
+    connection.execute(f"CREATE TEMP TABLE pairs AS SELECT sample, {columns} FROM both_versions GROUP BY sample")
+
+
+def _changed_persons(connection: duckdb.DuckDBPyConnection) -> dict[str, tuple[int, int]]:
+    """Persons who came and who went, by data set."""
+    found = connection.execute(
+        "WITH persons AS (SELECT dataset, person, bool_or(is_new = 0) AS old, bool_or(is_new = 1) AS new "
+        "FROM both_versions GROUP BY ALL) "
+        "SELECT dataset, count(*) FILTER (NOT old), count(*) FILTER (NOT new) FROM persons GROUP BY dataset"
+    ).fetchall()
+    return {dataset: (came, went) for dataset, came, went in found}
+
+
+def _of_attribute(
+    connection: duckdb.DuckDBPyConnection, name: str, changed: dict[str, tuple[int, int]], below: int,
+    identifiable: set[str],
+) -> list[dict[str, Any]]:  # fmt: skip
+    totals = {row["dataset"]: row for row in fetch(connection, _TOTAL_SUMS).to_pylist()}
+    moves = {} if ATTRIBUTES[name].is_list else _moves(connection, name)
+    rows = []
+    for sums in fetch(connection, _level_sums(name)).to_pylist():
+        row = {"attribute": name, "level": sums["level"], "dataset": sums["dataset"], "suppressed": False}
+        row |= {key: sums[key] for key in ("rows_before", "rows_after", "persons_before", "persons_after")}
+        row |= _change(sums, totals[sums["dataset"]])
+        if not ATTRIBUTES[name].is_list:
+            nothing = dict.fromkeys(("rows_came", "rows_went", "rows_moved_in", "rows_moved_out"), 0)
+            row |= nothing | moves.get((sums["level"], sums["dataset"]), {})
+        rows.append(row)
+    return _suppressed(rows, changed, below, identifiable)
+
+
+def _suppressed(
+    rows: list[dict[str, Any]], changed: dict[str, tuple[int, int]], below: int, identifiable: set[str]
+) -> list[dict[str, Any]]:
+    """Hide an attribute in an identifiable data set, and in the whole, where a count or a change is of few persons."""
+    closed = {
+        row["dataset"] for row in rows
+        if row["dataset"] in identifiable and (
+            any(is_small(number, below) for number in (
+                row["persons_before"], row["persons_after"], abs(row["persons_after"] - row["persons_before"]),
+                *changed.get(row["dataset"], (0, 0)),
+            ))
+        )
+    }  # fmt: skip
+    for row in rows:
+        if row["dataset"] in closed or (closed and row["dataset"] == WHOLE_CORPUS):
+            row |= dict.fromkeys(_FIGURES) | {"suppressed": True}
+    return rows
+
+
+# N_A, N_B and the sums over persons of n_A^2, n_A n_B, n_B^2 (A: after, B: before).
+_TOTAL_SUMS = (
+    "WITH persons AS (SELECT dataset, person, count(*) FILTER (is_new = 1)::DOUBLE AS a, "
+    "count(*) FILTER (is_new = 0)::DOUBLE AS b FROM both_versions GROUP BY ALL) "
+    f"SELECT {_SCOPES}, sum(a) AS a, sum(b) AS b, sum(a * a) AS aa, sum(a * b) AS ab, sum(b * b) AS bb "
+    "FROM persons GROUP BY GROUPING SETS ((dataset), ())"
+)
+
+
+def _level_sums(name: str) -> str:
+    """The same by level, with the products of a person's rows at the level and in all."""
+    level = f"unnest(level_{name})" if ATTRIBUTES[name].is_list else f"level_{name}"
+    return (
+        f"WITH levelled AS (SELECT is_new, dataset, person, {level} AS level FROM both_versions), "
+        "persons AS (SELECT dataset, person, count(*) FILTER (is_new = 1)::DOUBLE AS n_a, "
+        "count(*) FILTER (is_new = 0)::DOUBLE AS n_b FROM both_versions GROUP BY ALL), "
+        "hits AS (SELECT dataset, level, person, count(*) FILTER (is_new = 1)::DOUBLE AS a, "
+        "count(*) FILTER (is_new = 0)::DOUBLE AS b FROM levelled GROUP BY ALL) "
+        f"SELECT level, {_SCOPES}, sum(b)::BIGINT AS rows_before, sum(a)::BIGINT AS rows_after, "
+        "count(*) FILTER (b > 0) AS persons_before, count(*) FILTER (a > 0) AS persons_after, "
+        "sum(a * a) AS aa, sum(a * b) AS ab, sum(b * b) AS bb, "
+        "sum(a * n_a) AS a_na, sum(a * n_b) AS a_nb, sum(b * n_a) AS b_na, sum(b * n_b) AS b_nb "
+        "FROM hits JOIN persons USING (dataset, person) "
+        "GROUP BY GROUPING SETS ((level, dataset), (level)) ORDER BY level, dataset"
+    )
+
+
+def _change(sums: dict[str, Any], total: dict[str, Any]) -> dict[str, Any]:
+    """Shares, their difference and its interval; null where one of the versions has no row there."""
+    num_a, num_b = total["a"], total["b"]
+    share_a = sums["rows_after"] / num_a if num_a else None
+    share_b = sums["rows_before"] / num_b if num_b else None
+    found: dict[str, Any] = {"share_before": share_b, "share_after": share_a}
+    if share_a is None or share_b is None:
+        return found
+    x, y = 1 / num_a, 1 / num_b
+    p, q = share_a * x, share_b * y
+    variance = (
+        sums["aa"] * x * x - 2 * sums["ab"] * x * y + sums["bb"] * y * y
+        - 2 * (x * (p * sums["a_na"] - q * sums["a_nb"]) - y * (p * sums["b_na"] - q * sums["b_nb"]))
+        + p * p * total["aa"] - 2 * p * q * total["ab"] + q * q * total["bb"]
+    )  # fmt: skip
+    change, error = share_a - share_b, max(0.0, variance) ** 0.5
+    if error < 1e-12:
+        error = 0.0
+    p_value = float(2 * scipy.stats.norm.sf(abs(change) / error)) if error else float(abs(change) < 1e-12)
+    half = Z_95 * error
+    return found | {"change": change, "low": change - half, "high": change + half, "p_value": p_value}
+
+
+def _moves(connection: duckdb.DuckDBPyConnection, name: str) -> dict[tuple[str, str], dict[str, int]]:
+    """By (level, data set): rows that came with a level, went with it, moved to it and away from it."""
+    old, new = f"level_{name}_0", f"level_{name}_1"
+    found: dict[tuple[str, str], dict[str, int]] = {}
+    queries = {
+        "rows_came": (new, "dataset_1", "dataset_0 IS NULL"),
+        "rows_went": (old, "dataset_0", "dataset_1 IS NULL"),
+        "rows_moved_in": (new, "dataset_1", f"{old} <> {new}"),
+        "rows_moved_out": (old, "dataset_0", f"{old} <> {new}"),
+    }
+    for column, (level, dataset, condition) in queries.items():
+        rows = connection.execute(
+            f"SELECT {level}, coalesce({dataset}, '{WHOLE_CORPUS}'), count(*) FROM pairs WHERE {condition} "
+            f"GROUP BY GROUPING SETS (({level}, {dataset}), ({level}))"
+        ).fetchall()
+        for value, place, number in rows:
+            found.setdefault((value, place), {})[column] = number
+    return found
+
+
+def _totals(
+    connection: duckdb.DuckDBPyConnection, changed: dict[str, tuple[int, int]], below: int, identifiable: set[str]
+) -> list[dict[str, Any]]:
+    """Rows that came, went, stayed the same in every attribute, or moved in one, by data set and in all."""
+    columns = [row[0] for row in connection.execute("DESCRIBE pairs").fetchall()]
+    levels = [name.removesuffix("_0") for name in columns if name.startswith("level_") and name.endswith("_0")]
+    moved = " OR ".join(f"{name}_0 <> {name}_1" for name in levels) or "false"
+    both = "dataset_0 IS NOT NULL AND dataset_1 IS NOT NULL"
+    rows = fetch(
+        connection,
+        f"WITH paired AS (SELECT *, coalesce(dataset_1, dataset_0) AS dataset FROM pairs) SELECT {_SCOPES}, "
+        "count(dataset_0) AS rows_before, count(dataset_1) AS rows_after, "
+        "count(*) FILTER (dataset_0 IS NULL) AS came, count(*) FILTER (dataset_1 IS NULL) AS went, "
+        f"count(*) FILTER ({both} AND ({moved})) AS moved, count(*) FILTER ({both} AND NOT ({moved})) AS same "
+        "FROM paired GROUP BY GROUPING SETS ((dataset), ()) ORDER BY dataset",
+    ).to_pylist()
+    closed = {name for name in identifiable if any(is_small(number, below) for number in changed.get(name, (0, 0)))}
+    for row in rows:
+        row["suppressed"] = row["dataset"] in closed or (bool(closed) and row["dataset"] == WHOLE_CORPUS)
+        if row["suppressed"]:
+            row |= dict.fromkeys(TOTALS_SCHEMA.names[3:-1])
+    return list(rows)
