@@ -167,9 +167,19 @@ def run(config: ConfigFile, workspace: WorkspaceOption = None, plain: Plain = Fa
 
 
 @app.command()
-def census(config: ConfigFile, workspace: WorkspaceOption = None) -> None:
+def census(
+    config: ConfigFile,
+    workspace: WorkspaceOption = None,
+    export: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Also write the dataset card there: Croissant, Markdown, tables.")
+    ] = None,
+) -> None:
     """Count the samples again."""
     _run_one(config, workspace, "census")
+    if export is not None:
+        from flows.export import export_card
+
+        print(f"card: {export_card(_load(config, workspace), export)}")
 
 
 @app.command()
