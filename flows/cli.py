@@ -336,6 +336,24 @@ def quarantine(
     print_quarantine(_load(config, workspace), export)
 
 
+@app.command()
+def deidentify(
+    source: Annotated[Path, typer.Argument(metavar="SRC", help="A folder of DICOM files.")],
+    target: Annotated[Path, typer.Argument(metavar="DST", help="The new folder.")],
+    key_file: Annotated[
+        Path | None, typer.Option(help="Where the pseudonym key stands; default: BIASCAREVL_KEY.")
+    ] = None,
+    allow_burned_in: Annotated[bool, typer.Option(help="Also write pictures with text burned into them.")] = False,
+) -> None:
+    """De-identify DICOM files by PS3.15 Annex E: basic profile, clean descriptors, modified dates."""
+    from flows.config import pseudonym_key
+    from ingest.deidentify_files import deidentify_folder
+
+    key = pseudonym_key(key_file, "deidentify")
+    for outcome, number in deidentify_folder(source, target, key, allow_burned_in=allow_burned_in).items():
+        print(f"{outcome}: {number}")
+
+
 def _run_one(config: Path, workspace: Path | None, name: str) -> None:
     from flows.runner import run_again
 

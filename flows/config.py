@@ -218,15 +218,20 @@ def _key(dataset: DatasetConfig, folder: Path, source: Path, where: str) -> byte
     """The pseudonym key: published for public data; from ``key_file`` or the environment for identifiable data."""
     if not dataset.identifiable:
         return PUBLIC_KEY
-    if dataset.key_file is None:
-        name, key = KEY_VARIABLE, os.environ.get(KEY_VARIABLE, "").encode()
+    key_file = dataset.key_file and folder / dataset.key_file
+    return pseudonym_key(key_file, f"{source}: key {where}.identifiable")
+
+
+def pseudonym_key(key_file: Path | None, where: str) -> bytes:
+    """The key of ``key_file``, else of the environment. Raises: BadInput where there is none, or too short a one."""
+    if key_file is None:
+        name, secret = KEY_VARIABLE, os.environ.get(KEY_VARIABLE, "").encode()
     else:
-        path = folder / dataset.key_file
-        name, key = f"key_file {path}", path.read_bytes().strip() if path.is_file() else b""
+        name, secret = f"key_file {key_file}", key_file.read_bytes().strip() if key_file.is_file() else b""
     try:
-        return key_of(key)
+        return key_of(secret)
     except ValueError as error:
-        raise BadInput(f"{source}: key {where}.identifiable: expected a pseudonym key in {name}: {error}") from None
+        raise BadInput(f"{where}: expected a pseudonym key in {name}: {error}") from None
 
 
 def _table(values: Any, kind: type[Any], source: Path, where: str) -> Any:

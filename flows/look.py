@@ -132,6 +132,9 @@ def write_config(root: Path, out: Path) -> None:
         for name, value in vars(recognised.options).items():
             if isinstance(value, Path):
                 lines.append(f"{name} = {_quoted(value, out)}")
+            elif isinstance(value, dict) and value:
+                pairs = ", ".join(f"{key} = {json.dumps(column)}" for key, column in value.items())
+                lines.append(f"{name} = {{ {pairs} }}")
         tables.append("\n".join([*lines, ""]))
     comments = "".join(f"# {line}\n" for line in left_out)
     out.write_text(_TEMPLATE.format(datasets="".join(tables), left_out=comments and f"\n{comments}"), encoding="utf-8")

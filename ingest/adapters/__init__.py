@@ -7,16 +7,19 @@ from typing import Any
 
 from ingest.adapters import (
     cxr_lt_2024,
+    dicom,
     ham10000,
     imed361m,
     isic2018,
     isic2019,
     kvasir_vqa,
     mimic_cxr,
+    nifti,
     path_vqa,
     pmc_vqa,
     pubmedvision,
     slake,
+    table,
     vqa_med_2019,
     vqa_rad,
 )
@@ -54,5 +57,8 @@ ADAPTERS: dict[str, Adapter] = {
     "ham10000": Adapter(ham10000.read, ham10000.Options, ham10000.recognise, ham10000.LICENCE),
     "mimic_cxr": Adapter(mimic_cxr.read, mimic_cxr.Options, mimic_cxr.recognise, mimic_cxr.LICENCE),
     "cxr_lt_2024": Adapter(cxr_lt_2024.read, cxr_lt_2024.Options, cxr_lt_2024.recognise, cxr_lt_2024.LICENCE),
+    "dicom": Adapter(dicom.read, dicom.Options, dicom.recognise, dicom.LICENCE, identifiable=True),
+    "nifti": Adapter(nifti.read, nifti.Options, nifti.recognise, nifti.LICENCE, identifiable=True),
+    "table": Adapter(table.read, table.Options, table.recognise, table.LICENCE, identifiable=True),
 }
 """Adapter by name; the name is also the value of the ``dataset`` column."""

@@ -57,7 +57,10 @@ def unrecognised_under(root: Path, found: Iterable[Recognised]) -> list[Path]:
 
 def _recognise(folder: Path, search_root: Path) -> list[Recognised]:
     answers = ((name, adapter.recognise(folder, search_root)) for name, adapter in ADAPTERS.items())
-    return [Recognised(name, folder, options) for name, options in answers if options is not None]
+    found = [Recognised(name, folder, options) for name, options in answers if options is not None]
+    # What any folder of files may be is asked for last: a known layout is not also somebody's own table.
+    known = [each for each in found if not ADAPTERS[each.adapter].identifiable]
+    return known or found[:1]
 
 
 def _paths_in(options: Any) -> list[Path]:

@@ -11,16 +11,19 @@ from typing import Any
 from ingest.errors import BadInput
 from ingest.simulate import (
     cxr_lt_2024,
+    dicom,
     ham10000,
     imed361m,
     isic2018,
     isic2019,
     kvasir_vqa,
     mimic_cxr,
+    nifti,
     path_vqa,
     pmc_vqa,
     pubmedvision,
     slake,
+    table,
     vqa_med_2019,
     vqa_rad,
 )
@@ -46,6 +49,9 @@ WRITERS: dict[str, Callable[[Path, int, Plan], Planted]] = {
     "ham10000": ham10000.write,
     "mimic_cxr": mimic_cxr.write,
     "cxr_lt_2024": cxr_lt_2024.write,
+    "dicom": dicom.write,
+    "nifti": nifti.write,
+    "table": table.write,
 }
 """Writer of a data set's native layout by adapter name; called in this order with ``folder/<name>``."""
 
