@@ -25,6 +25,7 @@ from ingest.errors import BadInput
 from ingest.read import check_not_empty, read_dataset, read_digest
 from ingest.staging import staged_of
 from ingest.workspace import Workspace, digest_of, is_fresh, locked_file, read_stamp, tree_digest, write_stamp
+from shards.manifest import shard_paths
 from shards.pack import pack
 from shards.weigh import weigh
 
@@ -38,13 +39,17 @@ SHARD_STAGES = ("weigh", "pack")
 
 @dataclass(frozen=True)
 class Stage:
-    """One step. ``run`` returns its summary; ``outputs`` must stand for the stage to be skipped."""
+    """One step. ``run`` returns its summary; ``outputs`` must stand for the stage to be skipped.
+
+    contents: what must stand besides, named once the stage has run.
+    """
 
     name: str
     title: str
     digest: str
     run: Callable[[Reporter], Summary]
     outputs: list[Path]
+    contents: Callable[[], list[Path]] = list
 
 
 def refresh_stages(config: Config) -> list[Stage]:
@@ -86,7 +91,7 @@ def refresh_stages(config: Config) -> list[Stage]:
         Stage(
             "pack", "pack", digest_of([curated, _plain(config.shards)]),
             functools.partial(_pack, config),
-            [workspace.index, workspace.manifest],
+            [workspace.index, workspace.manifest], lambda: shard_paths(workspace),
         ),
     ]  # fmt: skip
 
@@ -151,7 +156,8 @@ def run_stage(config: Config, stage: Stage, reporter: Reporter) -> Summary:
         return summary
     with reporter.stage(stage.title):
         summary = stage.run(reporter)
-    write_stamp(workspace, stage.name, digest=stage.digest, outputs=stage.outputs, summary=summary)
+    outputs = [*stage.outputs, *stage.contents()]
+    write_stamp(workspace, stage.name, digest=stage.digest, outputs=outputs, summary=summary)
     reporter.finished(stage.title, summary)
     return summary
 

@@ -5,19 +5,23 @@ index gives, and must end in the JSON that the present row would be packed with 
 of its picture and mask files).
 """
 
+import contextlib
+import itertools
 import logging
 import os
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import xxhash
 
 from shards.tar import END_OF_ARCHIVE, Extent, member
+
+_COLUMNS = ["sample_id", "shard", "key", "offset", "size_bytes", "xxh3_128"]
 
 logger = logging.getLogger(__name__)
 
@@ -37,7 +41,7 @@ class EarlierPack:
         wanted = [(name, "=", first[name]) for name in ("dataset", "task", "split")]
         span = [("sample_id", ">=", first["sample_id"]), ("sample_id", "<=", last["sample_id"])]
         try:
-            found: list[dict[str, Any]] = pq.read_table(self.index, filters=wanted + span).to_pylist()
+            found: list[dict[str, Any]] = pq.read_table(self.index, columns=_COLUMNS, filters=wanted + span).to_pylist()
         except (pa.ArrowException, OSError) as error:
             logger.warning("%s: unreadable index (%s): its samples are packed again", self.index, type(error).__name__)
             return []
@@ -53,8 +57,12 @@ class PackedSample:
 
     def read(self) -> bytes:
         with self.shard.open("rb") as stream:
-            stream.seek(self.extent.offset)
-            return stream.read(self.extent.size_bytes)
+            return _read(stream, self.extent)
+
+
+def _read(stream: BinaryIO, extent: Extent) -> bytes:
+    stream.seek(extent.offset)
+    return stream.read(extent.size_bytes)
 
 
 def find_packed(
@@ -65,19 +73,16 @@ def find_packed(
     texts: sample id -> the JSON member of today.
     """
     found: dict[str, PackedSample] = {}
-    for row in earlier.rows_beside(rows):
-        text = texts.get(row["sample_id"])
-        if text is None:
-            continue
-        extent = Extent(row["offset"], row["size_bytes"], row["xxh3_128"])
-        sample = PackedSample(earlier.shards / row["shard"], extent)
-        try:
-            chunk = sample.read()
-        except OSError:
-            continue
-        tail = b"".join(member(f"{row['key']}.json", text))
-        if xxhash.xxh3_128_hexdigest(chunk) == extent.xxh3_128 and chunk.endswith(tail):
-            found[row["sample_id"]] = sample
+    known = [row for row in earlier.rows_beside(rows) if row["sample_id"] in texts]
+    for name, packed in itertools.groupby(known, key=lambda row: row["shard"]):
+        shard = earlier.shards / name
+        with contextlib.suppress(OSError, ValueError), shard.open("rb") as stream:
+            for row in packed:
+                extent = Extent(row["offset"], row["size_bytes"], row["xxh3_128"])
+                tail = b"".join(member(f"{row['key']}.json", texts[row["sample_id"]]))
+                chunk = _read(stream, extent)
+                if xxhash.xxh3_128_hexdigest(chunk) == extent.xxh3_128 and chunk.endswith(tail):
+                    found[row["sample_id"]] = PackedSample(shard, extent)
     return found
 
 

@@ -11,7 +11,7 @@ import xxhash
 
 from ingest.errors import BadInput, BiasCareError
 from ingest.sample import SCHEMA_VERSION
-from ingest.workspace import digest_of
+from ingest.workspace import Workspace, digest_of
 
 INDEX_SCHEMA = pa.schema(
     [
@@ -79,6 +79,11 @@ def read_manifest(path: Path) -> dict[str, Any]:
     if not path.exists():
         raise BadInput(f"{path}: expected packed shards, got none; run `biascarevl refresh` first")
     return parse_manifest(path.read_bytes(), str(path))
+
+
+def shard_paths(workspace: Workspace) -> list[Path]:
+    """Every tar that the manifest lists."""
+    return [workspace.shards / line["path"] for line in read_manifest(workspace.manifest)["shards"]]
 
 
 def parse_manifest(text: bytes, where: str) -> dict[str, Any]:

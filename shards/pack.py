@@ -35,7 +35,8 @@ from shards.space import require_space
 
 ROWS_PER_PROCESS = 2_000
 """Below this many samples per process, starting one costs more than it saves."""
-ROWS_PER_INDEX_GROUP = 65_536
+ROWS_PER_INDEX_GROUP = 16_384
+"""Small enough that the rows of one shard are found without reading much of the index."""
 Progress = Callable[[int, int], None]
 """Told (samples done, samples in all)."""
 

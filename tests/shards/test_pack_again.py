@@ -112,6 +112,20 @@ def test_another_shard_size_only_moves_bytes(corpus):
     assert (summary["num_shards"], summary["num_samples_encoded"]) == (1, 0)
 
 
+def test_a_refresh_notices_a_deleted_shard_and_restores_it(corpus_copy):
+    from flows.config import load_config
+    from flows.runner import PIPELINES, is_up_to_date, run_pipeline
+
+    config = load_config(corpus_copy / "demo.toml")
+    shard = sorted(config.workspace.shards.rglob("*.tar"))[0]
+    content = shard.read_bytes()
+    assert is_up_to_date(config, "refresh")
+    shard.unlink()
+    assert not is_up_to_date(config, "refresh")
+    run_pipeline(config, PIPELINES["refresh"])
+    assert shard.read_bytes() == content
+
+
 def test_a_mask_that_changed_is_packed_again(corpus_copy):
     from flows.config import load_config
 
