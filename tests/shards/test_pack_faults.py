@@ -259,7 +259,7 @@ def small_disk(tmp_path):
 
 def test_a_disk_too_small_is_refused_before_anything_is_written(refreshed, small_disk):
     packer = Packer(refreshed, small_disk(2 * 2**20) / "work")
-    with pytest.raises(BiasCareError, match=r"expected about [\d,]+ bytes free for 382 samples, got"):
+    with pytest.raises(BiasCareError, match=r"expected about [\d,]+ bytes free for \d+ samples, got"):
         packer.pack()
     assert packer.corpus is None and not list(packer.workspace.root.rglob("*.tar"))
 
