@@ -16,7 +16,12 @@ def show_dashboard(config: Config, *, port: int) -> None:
         raise BadInput(f"dashboard: expected Dash, got {error}; run `pip install 'biascarevl[app]'`") from error
     shown = config.dashboard.example_images
     roots = {dataset.name: dataset.root for dataset in config.datasets if dataset.name in shown}
-    app = make_app(config.workspace, title=config.source.stem, image_roots=roots)
+    app = make_app(
+        config.workspace,
+        title=config.source.stem,
+        image_roots=roots,
+        identifiable=frozenset(dataset.name for dataset in config.datasets if dataset.identifiable),
+    )
     with serving(app, port=port) as address:
         print(f"dashboard: {address}  (stop with Ctrl-C)", flush=True)
         while True:

@@ -1,8 +1,12 @@
 """What changed between two versions of the samples table."""
 
+import functools
+import json
+from pathlib import Path
 from typing import Any
 
-from dash import html
+from dash import dcc, html
+from deltalake import DeltaTable
 
 from evaluation.app.parts import SUPPRESSED, choice, graph, note, section, table
 from evaluation.census_figures import share_changes
@@ -10,28 +14,31 @@ from evaluation.corpus import Corpus, Row, attributes_of
 from evaluation.page import between, name_of, percent, sentence_case, whole
 from evaluation.rows import EVERYTHING
 from evaluation.source_sections import ordered_changes
+from ingest.census import CensusConfig
+from ingest.drift import drift_between
+from ingest.errors import BadInput
+from ingest.workspace import Workspace
+
+SHOWN_VERSIONS = 50
 
 
-def pairs_of(corpus: Corpus) -> list[str]:
-    """The pairs of versions that are compared, as ``before-after``, newest first."""
-    pairs = {(row["before"], row["after"]) for row in corpus.drift_totals}
-    return [f"{before}-{after}" for before, after in sorted(pairs, key=lambda pair: (-pair[1], -pair[0]))]
-
-
-def layout(corpus: Corpus) -> Any:
-    pairs = pairs_of(corpus)
-    if not pairs:
-        words = (
-            "There is one version of the samples table so far: the next refresh that changes a row is compared with it."
-        )
+def layout(workspace: Workspace, corpus: Corpus) -> Any:
+    """The page: the pair of versions that the census compared, or the last two, and menus for any other pair."""
+    last = _last_version(workspace)
+    compared = max(((row["after"], row["before"]) for row in corpus.drift_totals), default=None)
+    if compared is None and not last:
+        words = "There is nothing to compare yet: the next refresh that changes a row is held against this version."
         return section("What changed", note(words), anchor="drift")
-    attributes = attributes_of(corpus.drift)
-    options = [(pair, "version " + pair.replace("-", " to version ")) for pair in pairs]
+    after, before = compared or (last, last - 1)
+    last = max(last, after)
+    versions = [(str(version), f"version {version}") for version in range(last, max(-1, last - SHOWN_VERSIONS), -1)]
+    attributes = attributes_of(corpus.drift) or attributes_of(corpus.counts)
     return section(
         "What changed",
         html.Div(
             [
-                choice("Versions", name="versions", value=pairs[0], options=options),
+                choice("From", name="version-before", value=str(before), options=versions),
+                choice("To", name="version-after", value=str(after), options=versions),
                 choice(
                     "Attribute", name="drift-attribute", value=attributes[0] if attributes else None,
                     options=[(name, sentence_case(name_of(name))) for name in attributes],
@@ -39,34 +46,69 @@ def layout(corpus: Corpus) -> Any:
             ],
             className="choices",
         ),
-        html.Div(changes(corpus, pairs[0], attributes[0] if attributes else None), id="changes"),
+        dcc.Loading(html.Div(id="changes"), delay_show=400),
         anchor="drift",
     )  # fmt: skip
 
 
-def changes(corpus: Corpus, pair: str, attribute: str | None) -> Any:
-    """What came and went, and one attribute's shares, between two versions."""
-    before, after = (int(version) for version in pair.split("-"))
-    totals = [row for row in corpus.drift_totals if (row["before"], row["after"]) == (before, after)]
+def changes(
+    workspace: Workspace,
+    corpus: Corpus,
+    *,
+    before: int,
+    after: int,
+    attribute: str | None,
+    identifiable: frozenset[str],
+) -> Any:
+    """What came and went, and one attribute's shares, between two versions.
+
+    A pair that the census did not compare is compared now: the one thing here that reads rows.
+    """
+    if before == after:
+        return note("Choose two different versions.")
+    pair = (before, after)
+    drift = [row for row in corpus.drift if (row["before"], row["after"]) == pair]
+    totals = [row for row in corpus.drift_totals if (row["before"], row["after"]) == pair]
+    if not totals:
+        try:
+            drift, totals = _compared(workspace.samples, before, after, *_settings(workspace, corpus), identifiable)
+        except BadInput:
+            return note(f"Version {before} or version {after} of the samples table is no longer there.")
     parts = [_totals(totals, before, after)]
-    of_pair = [
-        row for row in corpus.drift
-        if (row["before"], row["after"], row["dataset"]) == (before, after, EVERYTHING)
-    ]  # fmt: skip
-    rows = ordered_changes(of_pair, attribute) if attribute else []
+    rows = ordered_changes([row for row in drift if row["dataset"] == EVERYTHING], attribute) if attribute else []
     if rows:
         title = sentence_case(name_of(attribute))
         words = f"Change of each level's share of {name_of(attribute)}; the table below holds the same numbers"
+        columns = ["Level", "Persons before", "Persons after", "Before", "After", "Change", "95 %", "Verdict"]
+        cells = [[sentence_case(name_of(row["level"])), *_change(row)] for row in rows]
         parts += [
             html.H3(title),
             graph(share_changes(rows), name="changes-figure", words=words),
-            table(
-                ["Level", "Persons before", "Persons after", "Before", "After", "Change", "95 %", "Verdict"],
-                [[sentence_case(name_of(row["level"])), *_change(row)] for row in rows],
-                caption=f"{title}: shares of rows",
-            ),
-        ]  # fmt: skip
+            table(columns, cells, caption=f"{title}: shares of rows"),
+        ]
     return parts
+
+
+def _last_version(workspace: Workspace) -> int:
+    """The newest version of the samples table, 0 where there is none."""
+    return DeltaTable(workspace.samples).version() if (workspace.samples / "_delta_log").exists() else 0
+
+
+def _settings(workspace: Workspace, corpus: Corpus) -> tuple[tuple[str, ...], int]:
+    """By which attributes the census counted, and below how many persons it hides."""
+    path = workspace.census / "census.json"
+    settings = json.loads(path.read_text())["settings"] if path.exists() else {}
+    attributes = settings.get("attributes", attributes_of(corpus.counts))
+    return tuple(attributes), settings.get("suppress_below", CensusConfig().suppress_below)
+
+
+@functools.lru_cache(maxsize=16)
+def _compared(
+    samples: Path, before: int, after: int, attributes: tuple[str, ...], below: int, identifiable: frozenset[str]
+) -> tuple[list[Row], list[Row]]:
+    """Two versions never change, so neither does what lies between them."""
+    tables = drift_between(samples, before, after, attributes=attributes, below=below, identifiable=set(identifiable))
+    return tables["drift"].to_pylist(), tables["drift_totals"].to_pylist()
 
 
 def _totals(rows: list[Row], before: int, after: int) -> Any:

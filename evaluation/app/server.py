@@ -45,10 +45,17 @@ _BRING_INTO_VIEW = """function (children) {
 """A panel that opens takes the focus, so that keys and screen readers go on in it."""
 
 
-def make_app(workspace: Workspace, *, title: str, image_roots: Mapping[str, Path]) -> dash.Dash:
+def make_app(
+    workspace: Workspace,
+    *,
+    title: str,
+    image_roots: Mapping[str, Path],
+    identifiable: frozenset[str] = frozenset(),
+) -> dash.Dash:
     """The application over a workspace; every page reads the tables as they stand when it is opened.
 
     image_roots: data set -> folder, only of those whose pictures the configuration allows to be shown.
+    identifiable: data sets whose small cells are hidden where versions are compared on the spot.
     """
     importlib.import_module("plotly.graph_objects")  # half a second that the first page should not wait for
     app = dash.Dash(__name__, title=title, update_title="", suppress_callback_exceptions=True, assets_folder="")
@@ -56,7 +63,7 @@ def make_app(workspace: Workspace, *, title: str, image_roots: Mapping[str, Path
     app.layout = _frame(title)
     _route(app, workspace)
     _census_callbacks(app, workspace, image_roots)
-    _other_callbacks(app, workspace)
+    _other_callbacks(app, workspace, identifiable)
 
     app.server.after_request(_forbid)
     return app
@@ -137,7 +144,7 @@ def _page(path: str, workspace: Workspace, corpus: Corpus, attribute: str | None
     if path == "/known":
         return known_page.layout(workspace, corpus)
     if path == "/drift":
-        return drift_page.layout(corpus)
+        return drift_page.layout(workspace, corpus)
     return census_page.layout(corpus, attribute=attribute)
 
 
@@ -171,19 +178,22 @@ def _census_callbacks(app: dash.Dash, workspace: Workspace, image_roots: Mapping
     app.clientside_callback(_BRING_INTO_VIEW % "cell", Output("cell", "title"), Input("cell", "children"))
 
 
-def _other_callbacks(app: dash.Dash, workspace: Workspace) -> None:
+def _other_callbacks(app: dash.Dash, workspace: Workspace, identifiable: frozenset[str]) -> None:
     @app.callback(Output("margins", "children"), Input("margin-attribute", "value"), prevent_initial_call=True)
     def choose_margin(attribute: str) -> Any:
         return weights_page.margins(read_corpus(workspace), attribute)
 
     @app.callback(
         Output("changes", "children"),
-        Input("versions", "value"),
+        Input("version-before", "value"),
+        Input("version-after", "value"),
         Input("drift-attribute", "value"),
-        prevent_initial_call=True,
     )
-    def choose_versions(pair: str, attribute: str | None) -> Any:
-        return drift_page.changes(read_corpus(workspace), pair, attribute)
+    def choose_versions(before: str, after: str, attribute: str | None) -> Any:
+        return drift_page.changes(
+            workspace, read_corpus(workspace), before=int(before), after=int(after), attribute=attribute,
+            identifiable=identifiable,
+        )  # fmt: skip
 
     @app.callback(
         Output("pair", "children"),

@@ -10,6 +10,7 @@ import pytest
 from deltalake import write_deltalake
 from PIL import Image
 
+from ingest.census import CensusConfig, take_census
 from ingest.errors import BadInput
 from ingest.sample import Sample, to_table
 from ingest.workspace import Workspace
@@ -158,6 +159,29 @@ def test_sources_and_drift_are_told(visit: Visit) -> None:
     page.locator("nav a", has_text="Drift").click()
     page.wait_for_selector("#changes-figure")
     assert "+10.0 points" in page.inner_text("#changes") and "may be chance" in page.inner_text("#changes")
+
+
+def test_any_two_versions_are_compared_where_the_census_did_not(browser: Any, tmp_path: Path) -> None:
+    space = Workspace(tmp_path / "work")
+    for sexes in (["female"] * 30 + ["male"] * 30, ["female"] * 30 + ["male"] * 30, ["female"] * 30 + ["male"] * 60):
+        rows = [
+            Sample(sample_id=f"{n:03}", dataset="a", native_id=str(n), patient_id=str(n), sex=sex, source_file="x")
+            for n, sex in enumerate(sexes)
+        ]
+        write_deltalake(space.samples, to_table(rows), partition_by=["dataset"], mode="overwrite")
+    take_census(space, CensusConfig(attributes=("sex",), num_resamples=100, intersections=0), identifiable=set())
+    with serving(make_app(space, title="T", image_roots={}), port=0) as address:
+        visit = Visit(browser, address, width_px=1280)
+        page = visit.open("/drift")
+        page.wait_for_selector("#changes-figure .main-svg")  # the last two versions: 30 men more
+        assert "+16.7 points" in page.inner_text("#changes")
+        page.click("#version-after")
+        page.get_by_role("option", name="version 0").click()
+        page.wait_for_function("document.querySelector('#changes caption').innerText.includes('version 0')")
+        page.wait_for_selector("#changes table td")
+        assert "+0.0 points" in page.inner_text("#changes")
+        page.close()
+        assert visit.complaints == []
 
 
 def test_an_older_workspace_without_the_newer_tables_still_opens(
