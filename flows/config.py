@@ -96,6 +96,8 @@ def load_config(source: Path, *, workspace: Path | None = None) -> Config:
     )
     if isinstance(tables.get("census"), dict):
         tables["census"] = _census(tables["census"], source, folder)
+        if isinstance(tables.get("weights"), dict):
+            tables["weights"] = _with_reference(tables["weights"], tables["census"])
     sections = {name: _table(tables[name], kind, source, name) for name, kind in _TABLES.items() if name in tables}
     if "shards" in sections:
         sections["shards"] = _absolute_store(sections["shards"], folder)
@@ -137,6 +139,21 @@ def _census(table: dict[str, Any], source: Path, folder: Path) -> dict[str, Any]
     if isinstance(table.get("audit"), str):
         table["audit"] = str(folder / table["audit"])
     return table
+
+
+def _with_reference(weights: dict[str, Any], census: dict[str, Any]) -> dict[str, Any]:
+    """The [weights] table; targets toward "reference" without shares of their own take [census.reference]'s."""
+    reference, targets = census.get("reference"), weights.get("targets")
+    shares = reference.get("shares") if isinstance(reference, dict) else None
+    if not isinstance(shares, dict) or not isinstance(targets, dict):
+        return weights
+    filled = {
+        name: {"reference": shares[name], **target}
+        if isinstance(target, dict) and target.get("toward") == "reference" and name in shares
+        else target
+        for name, target in targets.items()
+    }
+    return weights | {"targets": filled}
 
 
 def _absolute_store(shards: ShardsConfig, folder: Path) -> ShardsConfig:

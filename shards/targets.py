@@ -37,7 +37,10 @@ class Target:
         if not 0 <= self.alpha <= 1:
             raise ValueError(f"alpha: expected 0 to 1, got {self.alpha}")
         if (self.toward == "reference") != bool(self.reference):
-            raise ValueError('reference: expected shares by level exactly when toward = "reference"')
+            raise ValueError(
+                'reference: expected shares by level exactly when toward = "reference", here or in '
+                "[census.reference.shares]"
+            )
         shares = self.shares
         if shares is not None and abs(sum(shares.values()) - 1) > 1e-6:
             raise ValueError(f"expected shares that sum to 1, got {sum(shares.values()):.6g}")

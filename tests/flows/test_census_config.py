@@ -30,6 +30,18 @@ def test_a_reference_file_and_a_table_read_the_same(simulated, tmp_path):
     assert found[0] == found[1] and found[0].date == datetime.date(2026, 1, 1)
 
 
+def test_a_target_toward_the_reference_takes_its_shares_unless_it_has_its_own(simulated, tmp_path):
+    (tmp_path / "raw").symlink_to(simulated / "raw")
+    (tmp_path / "population.toml").write_text(POPULATION)
+    text = (simulated / "demo.toml").read_text().replace("[census]", '[census]\nreference = "population.toml"')
+    found = []
+    for own in ("", ", reference = { female = 0.6, male = 0.4 }"):
+        target = f'sex = {{ toward = "reference"{own} }}'
+        (tmp_path / "demo.toml").write_text(text.replace("sex = { toward = { female = 0.5, male = 0.5 } }", target))
+        found.append(load_config(tmp_path / "demo.toml").weights.targets["sex"].reference)
+    assert found == [{"female": 0.5, "male": 0.5}, {"female": 0.6, "male": 0.4}]
+
+
 def test_a_second_census_is_compared_with_the_first(corpus_copy):
     """One picture less: the drift table says so, and every table of the census is there."""
     text = (corpus_copy / "demo.toml").read_text()
