@@ -15,7 +15,7 @@ def show_dashboard(config: Config, *, port: int) -> None:
     except ImportError as error:
         raise BadInput(f"dashboard: expected Dash, got {error}; run `pip install 'biascarevl[app]'`") from error
     shown = config.dashboard.example_images
-    roots = {dataset.name: dataset.root for dataset in config.datasets if dataset.name in shown}
+    roots = {dataset.name: dataset.pictures for dataset in config.datasets if dataset.name in shown}
     app = make_app(
         config.workspace,
         title=config.source.stem,

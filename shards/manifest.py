@@ -34,7 +34,9 @@ INDEX_SCHEMA = pa.schema(
 
 @dataclass(frozen=True)
 class PackedShard:
-    """One finished tar. ``num_encoded`` of its samples are new, the others were taken from an earlier pack."""
+    """One finished tar; ``access`` is the strictest of its samples'.
+
+    ``num_encoded`` of its samples are new, the others were taken from an earlier pack."""
 
     path: str
     num_samples: int
@@ -42,6 +44,7 @@ class PackedShard:
     sha256: str
     num_encoded: int
     kept: bool
+    access: str
 
     @property
     def line(self) -> dict[str, Any]:
@@ -51,6 +54,7 @@ class PackedShard:
             "num_samples": self.num_samples,
             "size_bytes": self.size_bytes,
             "sha256": self.sha256,
+            "access": self.access,
         }
 
 

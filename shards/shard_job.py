@@ -8,7 +8,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ingest.disguise import Folder
+from ingest.access import Access, access_of, strictest
+from ingest.disguise import Folder, HiddenFolder
 from shards.earlier import EarlierPack, PackedSample, find_packed, link_or_copy, whole_shard
 from shards.manifest import INDEX_SCHEMA, PackedShard, sha256_of
 from shards.members import mask_digest, packed_sample, record_text
@@ -77,7 +78,15 @@ def write_shard(job: ShardJob) -> PackedShard:
         sha256=sha256,
         num_encoded=len(rows) - len(held),
         kept=whole is not None,
+        access=_access_of(job, rows),
     )
+
+
+def _access_of(job: ShardJob, rows: list[dict[str, Any]]) -> Access:
+    """The strictest of the samples' labels; disguised ones are identifiable."""
+    if isinstance(job.root, HiddenFolder):
+        return Access.IDENTIFIABLE
+    return strictest(access_of(licence) for licence in {row["licence"] for row in rows})
 
 
 def _write(

@@ -3,9 +3,9 @@
 import base64
 import io
 from collections.abc import Mapping
-from pathlib import Path
 
 from ingest.attributes import ATTRIBUTES, MISSING, connect_samples
+from ingest.disguise import Folder
 from ingest.images import read_picture
 from ingest.pixels import CorruptImage
 from ingest.sample import ImageStatus
@@ -15,7 +15,7 @@ NUM_PICTURES = 6
 SIDE_PX = 160
 
 
-def examples(workspace: Workspace, roots: Mapping[str, Path], *, attribute: str, level: str) -> list[str]:
+def examples(workspace: Workspace, roots: Mapping[str, Folder], *, attribute: str, level: str) -> list[str]:
     """Up to six small pictures as data URLs, in the order of sample ids (hashes, so no choice of ours).
 
     roots: data set -> folder, only of those whose pictures may be shown. A picture that does not decode is left out.

@@ -6,7 +6,6 @@ import logging
 import socket
 import threading
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs
 
@@ -19,6 +18,7 @@ from evaluation.app.parts import aria
 from evaluation.app.style import STYLE as APP_STYLE
 from evaluation.corpus import Corpus, read_corpus
 from evaluation.page import STYLE, text
+from ingest.disguise import Folder
 from ingest.errors import BadInput
 from ingest.workspace import Workspace
 
@@ -49,7 +49,7 @@ def make_app(
     workspace: Workspace,
     *,
     title: str,
-    image_roots: Mapping[str, Path],
+    image_roots: Mapping[str, Folder],
     identifiable: frozenset[str] = frozenset(),
 ) -> dash.Dash:
     """The application over a workspace; every page reads the tables as they stand when it is opened.
@@ -148,7 +148,7 @@ def _page(path: str, workspace: Workspace, corpus: Corpus, attribute: str | None
     return census_page.layout(corpus, attribute=attribute)
 
 
-def _census_callbacks(app: dash.Dash, workspace: Workspace, image_roots: Mapping[str, Path]) -> None:
+def _census_callbacks(app: dash.Dash, workspace: Workspace, image_roots: Mapping[str, Folder]) -> None:
     @app.callback(
         Output("shares", "children"),
         Input("attribute", "value"),

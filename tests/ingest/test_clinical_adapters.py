@@ -1,6 +1,7 @@
 """Skin lesions and chest X-rays: who they are of, what their rows say, which sides they stand on."""
 
 import zipfile
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,8 @@ from ingest.adapters.mimic_reports import section_of
 from ingest.adapters.recognise import recognise_under
 from ingest.adapters.root import Root
 from ingest.errors import BadInput
+from ingest.images import read_picture
+from ingest.pixels import CorruptImage
 from ingest.quarantine import Reason
 from ingest.simulate import WRITERS
 from ingest.simulate.planted import Plan
@@ -182,3 +185,51 @@ def test_the_real_files_hold_what_is_known_of_them():
     schema = REAL / "mimic_cxr_schema"
     assert read("mimic_cxr", schema, mimic_cxr.Options(mimic_iv=schema / "mimic-iv")) == ([], [])
     assert read("cxr_lt_2024", REAL / "cxr_lt_2024_schema" / "cxr-lt-2024") == ([], [])
+
+
+@pytest.mark.skipif(not REAL.is_dir(), reason="the real samples lie elsewhere")
+def test_the_real_dicom_nifti_and_tables_hold_what_is_known_of_them():
+    """76 DICOM files, 64 with pixels; 3 ultrasound pictures show print; one NIfTI is a header alone."""
+    samples, rejections = read("dicom", REAL / "dicom")
+    assert (len(samples), [str(each.reason) for each in rejections]) == (73, ["burned_in_annotation"] * 3)
+    allowed, none = read("dicom", REAL / "dicom", ADAPTERS["dicom"].Options(allow_burned_in=True))
+    assert (len(allowed), none) == (76, [])
+    outcomes = Counter(_outcome(REAL / "dicom" / sample.image_uris[0]) for sample in allowed)
+    assert outcomes == {"shown": 60, "no_pixels": 12, "image_corrupt": 4}
+    volumes, (header,) = read("nifti", REAL / "nifti")
+    assert (len(volumes), header.reason) == (3, Reason.NO_PIXELS)
+    columns = {"image": "md5hash", "skin_type": "fitzpatrick_scale", "label": "label"}
+    table = REAL / "fitzpatrick17k" / "fitzpatrick17k.csv"
+    rows, none = read(
+        "table", table.parent, ADAPTERS["table"].Options(table=table, columns=columns, image_suffix=".jpg")
+    )
+    assert (len(rows), none) == (400, [])
+    assert {row.skin_type for row in rows} == {None, 1, 2, 3, 4, 5, 6}
+
+
+def _outcome(path):
+    try:
+        read_picture(path)
+    except CorruptImage as error:
+        return str(error.reason)
+    return "shown"
+
+
+def test_a_table_joins_by_configuration_alone_and_refuses_what_it_cannot_read(tmp_path):
+    write_table(
+        tmp_path / "t.csv", "file,mrn,gender,years,fst,pneumonia,effusion",
+        "a.jpg,7,F,63,2.0,1,0", "b.jpg,7,,-4,-1,0,0", "c.jpg,8,M,300,9,1,0", "../d.jpg,8,M,1,1,1,0", ",8,M,1,1,1,0",
+        "e.jpg,8,M,old,1,1,0", "f.jpg,8",
+    )  # fmt: skip
+    columns = {"image": "file", "patient_id": "mrn", "sex": "gender", "age_years": "years", "skin_type": "fst",
+               "labels": ["pneumonia", "effusion"]}  # fmt: skip
+    options = ADAPTERS["table"].Options(table=tmp_path / "t.csv", columns=columns)
+    (first, second), rejections = read("table", tmp_path, options)
+    assert (first.sex, first.age_years, first.skin_type, first.labels) == ("female", 63.0, 2, ["pneumonia"])
+    assert (second.sex, second.age_years, second.skin_type, second.labels) == (None, -4.0, None, [])
+    assert first.patient_id == second.patient_id != "7"
+    assert [str(each.reason) for each in rejections] == [
+        "label_invalid", "outside_root", "missing_field", "label_invalid", "unreadable_row",
+    ]  # fmt: skip
+    with pytest.raises(ValueError, match="expected keys among"):
+        ADAPTERS["table"].Options(table=tmp_path / "t.csv", columns={"image": "file", "shoe_size": "x"})
