@@ -15,6 +15,7 @@ from shards.record import UnreadableSample, members_of
 from shards.shard_job import from_ipc
 from shards.tar import BLOCK_BYTES, END_OF_ARCHIVE
 
+OCTAL_DIGITS = b"01234567"
 SAMPLES_NAMED = 5
 """Of many samples with the same trouble, so many are named and the others counted."""
 
@@ -95,7 +96,7 @@ def _members(content: bytes | mmap.mmap, keys: set[str]) -> Iterator[str]:
     while start + BLOCK_BYTES <= end and content[start] != 0:
         header = content[start : start + BLOCK_BYTES]
         digits = header[124:135]
-        if header[257:262] != b"ustar" or not digits.isdigit():
+        if header[257:262] != b"ustar" or digits.strip(OCTAL_DIGITS):
             yield f"expected a tar member at byte {start:,}, got none"
             return
         name = header[:100].rstrip(b"\0").decode("ascii", "replace")

@@ -211,6 +211,16 @@ def test_an_index_that_is_no_parquet_is_named(corpus):
     assert verify(corpus.workspace) == []
 
 
+def test_a_size_that_is_not_octal_any_more_is_told(corpus):
+    corpus.pack_again()
+    row = pq.read_table(corpus.workspace.index).to_pylist()[0]
+    shard = corpus.workspace.shards / row["shard"]
+    content = bytearray(shard.read_bytes())
+    content[row["offset"] + 124] = ord("8")
+    shard.write_bytes(content)
+    assert any("expected a tar member at byte 0, got none" in problem for problem in verify(corpus.workspace))
+
+
 def test_a_changed_manifest_is_named_and_packing_heals_it(corpus):
     first = corpus.pack_again()
     manifest = json.loads(corpus.workspace.manifest.read_text())
