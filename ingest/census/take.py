@@ -138,7 +138,5 @@ def _notes(coded: Coded) -> list[str]:
             notes.append(f"{name}: missing on every row; counted, not tested")
         elif len(found.levels) > MAX_LEVELS + 1:
             rest = len(found.levels) - MAX_LEVELS
-            notes.append(
-                f"{name}: {rest:,} of {len(found.levels):,} levels, the rarest, are counted but pooled in tests"
-            )
+            notes.append(f"{name}: the rarest {rest:,} of {len(found.levels):,} levels are counted but pooled in tests")
     return notes

@@ -1,0 +1,50 @@
+"""What a census meets in the wild: an attribute nobody knows, a person who is half the corpus, ten thousand levels."""
+
+import pytest
+
+from ingest.census import CensusConfig
+from ingest.census.take import measure
+
+
+def measured(connection, attributes, **settings):
+    return measure(
+        connection, CensusConfig(attributes=attributes, num_resamples=100, **settings), identifiable=set(),
+        progress=lambda name: None,
+    )  # fmt: skip
+
+
+def whole_corpus(tables, attribute):
+    rows = tables["counts"].to_pylist()
+    return [row for row in rows if (row["attribute"], row["dataset"]) == (attribute, "__all__")]
+
+
+def test_an_attribute_that_all_rows_miss_is_counted_and_noted(connected):
+    rows = [{"patient_id": f"p{n}", "sex": "female" if n % 2 else "male"} for n in range(40)]
+    tables, notes = measured(connected(rows), ("sex", "race"))
+    (whole,) = [
+        row for row in tables["counts"].to_pylist() if (row["attribute"], row["dataset"]) == ("race", "__all__")
+    ]
+    assert (whole["level"], whole["num_rows"], whole["share"]) == ("__missing__", 40, 1.0)
+    assert "race: missing on every row; counted, not tested" in notes
+
+
+def test_one_patient_with_half_the_rows_makes_every_share_unsure(connected):
+    rows = [{"patient_id": f"p{n}", "sex": "female" if n % 2 else "male"} for n in range(100)]
+    even, _ = measured(connected(rows), ("sex",))
+    heavy, _ = measured(connected(rows + [{"patient_id": "p1", "sex": "female"}] * 100), ("sex",))
+    width = {}
+    for name, tables in (("even", even), ("heavy", heavy)):
+        row = next(row for row in tables["counts"].to_pylist()
+                   if (row["level"], row["dataset"]) == ("female", "__all__"))  # fmt: skip
+        width[name] = row["high"] - row["low"]
+    assert width["even"] == pytest.approx(0.19, abs=0.03)
+    assert width["heavy"] > 2.5 * width["even"]
+
+
+def test_ten_thousand_levels_are_all_counted(connected):
+    rows = [{"patient_id": f"p{n}", "race": f"r{n % 10_000}", "sex": "female" if n % 2 else "male"}
+            for n in range(12_000)]  # fmt: skip
+    tables, notes = measured(connected(rows), ("race", "sex"), intersections=0)
+    counted = whole_corpus(tables, "race")
+    assert len(counted) == 10_000 and sum(row["num_rows"] for row in counted) == 12_000
+    assert "race: the rarest 9,800 of 10,000 levels are counted but pooled in tests" in notes
