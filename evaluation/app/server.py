@@ -23,7 +23,7 @@ from ingest.errors import BadInput
 from ingest.workspace import Workspace
 
 PAGES = {
-    "/": "Corpus", "/weights": "Weights", "/associations": "Associations", "/known": "What is known", "/drift": "Drift",
+    "/": "Corpus", "/weights": "Weights", "/associations": "Associations", "/known": "Known", "/drift": "Drift",
 }  # fmt: skip
 POLICY = (
     "default-src 'none'; connect-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval'; "
