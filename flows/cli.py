@@ -142,8 +142,20 @@ def demo(
 
 
 @app.command()
-def refresh(config: ConfigFile, workspace: WorkspaceOption = None, plain: Plain = False) -> None:
+def refresh(
+    config: ConfigFile,
+    workspace: WorkspaceOption = None,
+    plain: Plain = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what would change, rows, bytes and hours; write nothing.")
+    ] = False,
+) -> None:
     """Read, clean, validate, guard, count, weigh and pack what changed; nothing else."""
+    if dry_run:
+        from flows.dry_run import print_dry_run
+
+        print_dry_run(_load(config, workspace))
+        return
     _run_flow("refresh", config, workspace, plain)
 
 
