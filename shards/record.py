@@ -15,7 +15,7 @@ import json
 import struct
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -90,6 +90,15 @@ class Record:
             copy.__dict__["fields"] = dict(self.fields)
         return copy
 
+    def read_masks(self, targets: Sequence[int]) -> NDArray[np.bool_]:
+        """bool [len(targets), h, w]: some of ``masks`` without the time of all. Raises: ValueError without masks."""
+        if "members" not in self.__dict__ or "masks" in self.__dict__:
+            if self.masks is None:
+                return _no_masks()
+            return self.masks[list(targets)]
+        planes: NDArray[np.bool_] = _decoded(functools.partial(_some_masks, targets), self.members)
+        return planes
+
     @property
     def decoded_bytes(self) -> int:
         """Memory that this record holds now."""
@@ -117,13 +126,27 @@ def _fields(members: Members) -> Any:
 def _images(members: Members) -> list[NDArray[np.uint8]]:
     names = [name for name in members if name.rpartition(".")[2] in IMAGE_SUFFIXES]
     names.sort(key=lambda name: int(name.split(".")[0]) if "." in name else 0)
-    return [np.asarray(Image.open(io.BytesIO(members[name])).convert("RGB")) for name in names]
+    return [_pixels(Image.open(io.BytesIO(members[name]))) for name in names]
+
+
+def _pixels(picture: Image.Image) -> NDArray[np.uint8]:
+    """uint8 [h, w, 3], read-only; a grey picture's three channels are one memory."""
+    if picture.mode == "L":
+        grey_hw = np.asarray(picture)
+        return np.broadcast_to(grey_hw[..., None], (*grey_hw.shape, 3))
+    return np.asarray(picture.convert("RGB"))
 
 
 def _masks(members: Members) -> NDArray[np.bool_] | None:
     if "masks.npz" not in members:
         return None
     return _planes(members["masks.npz"], "masks", "shape")
+
+
+def _some_masks(targets: Sequence[int], members: Members) -> NDArray[np.bool_]:
+    if "masks.npz" not in members:
+        return _no_masks()
+    return _planes(members["masks.npz"], "masks", "shape", targets)
 
 
 def _native_masks_reader(members: Members) -> Callable[[], NDArray[np.bool_]]:
@@ -141,14 +164,25 @@ _DECODERS: dict[str, Callable[[Members], Any]] = {
 }  # fmt: skip
 
 
-def _planes(packed: bytes, name: str, shape_name: str) -> NDArray[np.bool_]:
-    """Bit-packed planes of an .npz member as bool [T, rows, columns]."""
+def _planes(packed: bytes, name: str, shape_name: str, chosen: Sequence[int] | None = None) -> NDArray[np.bool_]:
+    """Bit-packed planes of an .npz member, all or the ``chosen`` ones, as bool [T, rows, columns]."""
     with zipfile.ZipFile(io.BytesIO(packed)) as archive:
         shape = _array(archive.read(f"{shape_name}.npy"))
         bits = _array(archive.read(f"{name}.npy"))
-    planes = np.unpackbits(bits, count=int(shape.prod())).reshape(shape).view(np.bool_)  # no copy
+    num_pixels = int(shape[1] * shape[2])
+    if chosen is None:
+        flat = np.unpackbits(bits, count=int(shape[0]) * num_pixels)
+    else:
+        flat = np.concatenate([_bits(bits, int(number) * num_pixels, num_pixels) for number in chosen])
+    planes: NDArray[np.bool_] = flat.reshape(-1, *shape[1:]).view(np.bool_)  # no copy
     planes.flags.writeable = False  # a repeated draw is given the same planes
     return planes
+
+
+def _bits(packed: NDArray[np.uint8], start: int, count: int) -> NDArray[np.uint8]:
+    """``count`` bits from bit ``start`` on."""
+    skipped = start % 8
+    return np.unpackbits(packed[start // 8 :], count=skipped + count)[skipped:]
 
 
 def _array(content: bytes) -> NDArray[Any]:

@@ -73,6 +73,15 @@ def test_masks_come_back_at_both_sizes():
     assert record.without_truth().masks is None
 
 
+def test_some_masks_are_those_of_all():
+    masks = np.random.default_rng(0).random((4, 5, 7)) < 0.4
+    members = {"json": b"{}", "masks.npz": encode_masks(masks, size=(5, 7))}
+    for record in (Record.of_members(members), decode_record(members)):
+        assert np.array_equal(record.read_masks([3, 0, 3]), masks[[3, 0, 3]])
+    with pytest.raises(ValueError, match="no masks"):
+        Record.of_members({"json": b"{}"}).read_masks([0])
+
+
 def test_damaged_masks_are_unreadable():
     record = Record.of_members({"json": b"{}", "masks.npz": b"PK nothing"})
     with pytest.raises(UnreadableSample, match="BadZipFile"):
