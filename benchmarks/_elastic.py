@@ -21,7 +21,7 @@ def drawn(record: Record, generator: np.random.Generator) -> tuple[str, float]:
 
 def global_batches(loaders: list[Loader], most: int | None = None) -> list[list[tuple[str, float]]]:
     """What all ranks are given step by step; every rank must have equally many batches."""
-    given = [[batch for batch, _ in zip(loader, _numbers(most), strict=False)] for loader in loaders]
+    given = [[batch for _, batch in zip(_numbers(most), loader, strict=False)] for loader in loaders]
     assert len({len(batches) for batches in given}) == 1, "ranks differ in their number of batches"
     return [[sample for batch in step for sample in batch] for step in zip(*given, strict=True)]
 
@@ -76,5 +76,3 @@ def run_cases(folder: Path, number: int) -> dict[str, Any]:
 def _sizes(whole: int) -> list[int]:
     steps = -(-NUM_DRAWS // whole)
     return [NUM_DRAWS // steps + (number < NUM_DRAWS % steps) for number in range(steps)]
-
-

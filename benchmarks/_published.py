@@ -29,6 +29,7 @@ from shards.record import Record
 from shards.tar import ShardWriter, sample_bytes
 
 DRAWS_PER_SLICE = 25
+DRAWS_PER_SLICE = 25
 SIDE_PX, TRAINING_SIDE_PX, NUM_ORGANS = 512, 256, 13
 MEAN = torch.tensor([123.675, 116.28, 103.53]).view(-1, 1, 1)
 STD = torch.tensor([58.395, 57.12, 57.375]).view(-1, 1, 1)
@@ -133,8 +134,11 @@ def encode(record: Record, generator: np.random.Generator) -> tuple[np.ndarray, 
     present = np.flatnonzero(record.fields["mask_area_fraction"])
     chosen = generator.choice(present, 2, replace=len(present) < 2)
     image_hw3, image = record.images[0], np.empty((3, 256, 256), dtype=np.float32)
+    is_grey = image_hw3.strides[2] == 0  # three channels of one memory: one conversion serves all
+    pixels = image_hw3[..., 0].astype(np.float32)
     for channel in range(3):
-        np.multiply(image_hw3[..., channel], SCALE[channel], out=image[channel])
+        source = pixels if is_grey or channel == 0 else image_hw3[..., channel].astype(np.float32)
+        np.multiply(source, SCALE[channel], out=image[channel])
         image[channel] -= SHIFT[channel]
     return image, record.read_masks(chosen)[:, None].astype(np.float32)
 

@@ -63,9 +63,7 @@ def beside_peers(folder: Path, num_samples: int) -> dict[str, Any]:
     ours: dict[str, Any] = {
         "bytes": round(_ours.cpu_us_per_sample(workspace, _ours.as_bytes), 1),
         "decode": round(_ours.cpu_us_per_sample(workspace, _ours.as_pixels), 1),
-        "decode_without_keeping_repeats": round(
-            _ours.cpu_us_per_sample(workspace, _ours.as_pixels, repeat_bytes=0), 1
-        ),
+        "decode_without_keeping_repeats": round(_ours.cpu_us_per_sample(workspace, _ours.as_pixels, repeat_bytes=0), 1),
         "main_process_tensors": round(_ours.handed_over_us_per_sample(workspace, as_tensors=True), 1),
     }
     print("ours", ours, flush=True)
@@ -74,7 +72,9 @@ def beside_peers(folder: Path, num_samples: int) -> dict[str, Any]:
         return {"ours": ours, "others": "could not be installed here"}
     others = peers(python, folder, num_samples)
     ratios = {
-        kind: round(min(float(each[kind]) for each in others.values() if not isinstance(each[kind], str)) / ours[kind], 2)
+        kind: round(
+            min(float(each[kind]) for each in others.values() if not isinstance(each[kind], str)) / ours[kind], 2
+        )
         for kind in ("bytes", "decode")
     }
     return {"fastest_of_them_over_ours": ratios, "ours": ours, "others": others}
