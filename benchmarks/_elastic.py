@@ -47,8 +47,8 @@ def run_cases(folder: Path, number: int) -> dict[str, Any]:
     for case in range(number):
         ranks, workers = rng.integers(1, 5, 2), rng.integers(0, 4, 2)
         sizes = 24 // ranks if case % 2 else rng.integers(2, 20, 2)
-        stop = int(rng.integers(0, 15))
         first = opened(workspace, int(ranks[0]), int(workers[0]), int(sizes[0]))
+        stop = int(rng.integers(0, min(15, len(first[0]) + 1)))  # at most after the epoch's last step
         before = global_batches(first, stop)
         states = [loader.state_dict() for loader in first]
         assert all(state == states[0] for state in states), "ranks differ in their state"

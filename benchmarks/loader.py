@@ -15,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -91,21 +92,27 @@ def beside_published(folder: Path, num_slices: int) -> dict[str, Any]:
     return results
 
 
+PARTS: dict[str, Callable[[Path, argparse.Namespace], Any]] = {
+    "us_per_sample": lambda folder, chosen: beside_peers(folder, chosen.samples),
+    "published_layout": lambda folder, chosen: beside_published(folder, 60),
+    "elastic": lambda folder, chosen: _elastic.run_cases(folder / "elastic", chosen.cases),
+    "scale": lambda folder, chosen: _scale.measure(folder / "scale", chosen.rows),
+}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--samples", type=int, default=20_000)
     parser.add_argument("--cases", type=int, default=200)
     parser.add_argument("--rows", type=int, default=3_440_000)
+    parser.add_argument("--parts", nargs="*", choices=PARTS, default=list(PARTS), help="the others keep their results")
     chosen = parser.parse_args()
     folder = Path(tempfile.mkdtemp(prefix="loader_"))
     started = time.perf_counter()
+    results = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
     try:
-        results = {
-            "published_layout": beside_published(folder, 60),
-            "elastic": _elastic.run_cases(folder / "elastic", chosen.cases),
-            "scale": _scale.measure(folder / "scale", chosen.rows),
-            "us_per_sample": beside_peers(folder, chosen.samples),
-        }
+        for part in chosen.parts:
+            results[part] = PARTS[part](folder, chosen)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     results |= {
