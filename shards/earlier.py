@@ -42,7 +42,7 @@ class EarlierPack:
         span = [("sample_id", ">=", first["sample_id"]), ("sample_id", "<=", last["sample_id"])]
         try:
             found: list[dict[str, Any]] = pq.read_table(self.index, columns=_COLUMNS, filters=wanted + span).to_pylist()
-        except (pa.ArrowException, OSError) as error:
+        except (pa.ArrowException, OSError, ValueError) as error:
             logger.warning("%s: unreadable index (%s): its samples are packed again", self.index, type(error).__name__)
             return []
         return found

@@ -85,6 +85,7 @@ def _index(workspace: Workspace, manifest: dict[str, Any], connection: duckdb.Du
 def _is_readable(index: Path) -> bool:
     try:
         table = pq.read_table(index, schema=INDEX_SCHEMA)
+        table.validate(full=True)  # text that is no UTF-8 any more passes the reading
     except (pa.ArrowException, OSError, ValueError):
         return False
     return not any(column.null_count for column in table.columns)

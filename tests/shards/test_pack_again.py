@@ -211,6 +211,16 @@ def test_an_index_that_is_no_parquet_is_named(corpus):
     assert verify(corpus.workspace) == []
 
 
+def test_an_index_whose_text_is_no_utf8_any_more_is_told_and_healed(corpus):
+    first = corpus.pack_again()
+    content = corpus.workspace.index.read_bytes()
+    name = b"made/vqa-train-000000.tar"
+    corpus.workspace.index.write_bytes(content.replace(name, b"\xe3" + name[1:]))
+    assert any("changed or stale" in problem for problem in verify(corpus.workspace))
+    assert corpus.pack_again()["corpus"] == first["corpus"]
+    assert verify(corpus.workspace) == []
+
+
 def test_a_size_that_is_not_octal_any_more_is_told(corpus):
     corpus.pack_again()
     row = pq.read_table(corpus.workspace.index).to_pylist()[0]
