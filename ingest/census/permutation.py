@@ -1,7 +1,7 @@
 """Is an association more than chance? Permutation of one attribute between persons (METHODS section 1).
 
 A person's rows travel together: a_i is the person's composition by A, y_i the rows by Y, and the statistic is that of
-the table sum_i a_i y_i'. Up to MAX_EXACT persons they are permuted one by one. Above, the table is drawn from the
+the table sum_i a_i y_i'. Up to MAX_EXACT persons the permutation is exact. Above, the table is drawn from the
 normal law with the permutation's own mean and covariance, S_A x S_Y / (m - 1) (Strasser and Weber 1999), from at most
 MAX_PERSONS persons: persons stand in the order of a hash, so that the first ones are a random sample.
 """
@@ -9,6 +9,7 @@ MAX_PERSONS persons: persons stand in the order of a hash, so that the first one
 from collections.abc import Callable
 
 import numpy as np
+import scipy.stats
 
 from ingest.census.intervals import Floats, Ints
 from ingest.census.pairs import Pair
@@ -19,6 +20,7 @@ MAX_ENTRIES = 20_000_000
 NUM_FIRST, NUM_MORE = 999, 9_000
 """Permutations drawn at first, and how many more where fewer than ten of those reach what was seen."""
 _BLOCK_ENTRIES = 4_000_000
+_MOST_KINDS_PER_PERSON = 4
 
 
 def permutation_p(pair: Pair, generator: np.random.Generator) -> float:
@@ -69,6 +71,24 @@ def _in_blocks(number: int, entries: int, draw: Callable[[int], Floats]) -> Floa
 
 
 def _permuted(a: Floats, y: Floats, number: int, generator: np.random.Generator) -> Floats:
+    """Persons of equal rows are exchangeable: a permutation is a random table of their kinds with fixed margins."""
+    kinds_a, counts_a = np.unique(a, axis=0, return_counts=True)
+    kinds_y, counts_y = np.unique(y, axis=0, return_counts=True)
+    num_kinds = len(kinds_a) * len(kinds_y)
+    if num_kinds > _MOST_KINDS_PER_PERSON * len(
+        a
+    ):  # hardly two persons alike: a table of kinds would be the larger one
+        return _shuffled(a, y, number, generator)
+    law = scipy.stats.random_table(counts_a, counts_y)
+
+    def draw(size: int) -> Floats:
+        tables = law.rvs(size, random_state=generator).reshape(size, len(kinds_a), len(kinds_y))
+        return np.asarray(kinds_a.T @ tables @ kinds_y)
+
+    return _in_blocks(number, num_kinds, draw)
+
+
+def _shuffled(a: Floats, y: Floats, number: int, generator: np.random.Generator) -> Floats:
     def draw(size: int) -> Floats:
         order = generator.permuted(np.tile(np.arange(len(a)), (size, 1)), axis=1)
         return np.asarray(np.swapaxes(a[order], 1, 2) @ y)

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ingest.census.permutation import _normal, _permuted, benjamini_hochberg, phi2
+from ingest.census.permutation import _normal, _permuted, _shuffled, benjamini_hochberg, phi2
 
 
 def test_benjamini_hochberg_by_hand():
@@ -18,6 +18,25 @@ def test_q_is_never_below_p_and_keeps_the_order(p_values):
     q = benjamini_hochberg(p)
     assert np.all(q >= p - 1e-12) and np.all(q <= 1)
     assert np.all(np.diff(q[np.argsort(p, kind="stable")]) >= -1e-12)
+
+
+def test_two_of_four_women_among_two_sick_of_four_by_hand():
+    # Of the C(4, 2) = 6 deals one makes both women sick and one neither (phi2 = 1), four split them (phi2 = 0).
+    a = np.eye(2)[[0, 0, 1, 1]]
+    drawn = _permuted(a, a, 6000, np.random.default_rng(3))
+    assert set(np.round(drawn, 9)) == {0.0, 1.0}
+    assert drawn.mean() == pytest.approx(1 / 3, abs=0.03)
+
+
+@settings(max_examples=5, deadline=None)
+@given(st.integers(0, 1000))
+def test_dealing_kinds_has_the_quantiles_of_shuffling_persons(seed):
+    generator = np.random.default_rng(seed)
+    a = np.eye(3)[generator.integers(0, 3, 60)] * generator.integers(1, 3, 60)[:, None]
+    y = generator.integers(0, 3, (60, 2)) + np.array([1.0, 0.0])
+    dealt, shuffled = _permuted(a, y, 3000, generator), _shuffled(a, y, 3000, generator)
+    for level in (0.5, 0.9, 0.95):
+        assert np.quantile(dealt, level) == pytest.approx(np.quantile(shuffled, level), rel=0.15)
 
 
 @settings(max_examples=5, deadline=None)
