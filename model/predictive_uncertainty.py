@@ -1,26 +1,14 @@
-"""How unsure a prediction is, from the prediction alone, and what that meant on the validation split.
-
-Raw signs lie in [0, 1]; no truth is read. ``Calibration`` turns them into the expected error, learned on validation
-by isotonic regression (Zadrozny and Elkan 2002).
-"""
+"""How unsure a segmentation is, from the prediction alone: raw signs in [0, 1], no truth is read."""
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
 
-import numpy as np
 import torch
 import torch.nn.functional as F
-from numpy.typing import NDArray
-from sklearn.isotonic import IsotonicRegression
 from torch import Tensor
 
 from model.losses import enlarge
 from model.mask_decoder import DecodedMasks
 from model.uncertainty import image_text_distance
-
-FEWEST_ROWS = 20
-"""Validation rows below which raw signs are kept: a curve through fewer says nothing."""
 
 
 def mask_uncertainty(masks: DecodedMasks, embeddings_BEGG: Tensor, text_BE: Tensor, *, side_px: int) -> Tensor:
@@ -49,22 +37,3 @@ def expected_dice(chances_BSS: Tensor) -> Tensor:
     mask_BSS = (chances_BSS > 0.5).float()
     sizes_B = chances_BSS.sum((1, 2)) + mask_BSS.sum((1, 2))
     return 2 * (chances_BSS * mask_BSS).sum((1, 2)) / sizes_B.clamp(min=1e-6)
-
-
-@dataclass(frozen=True)
-class Calibration:
-    """A monotone curve from raw sign to expected error, as points (so that it can be written as JSON)."""
-
-    raw: tuple[float, ...]
-    error: tuple[float, ...]
-
-    @classmethod
-    def fit(cls, raw_N: Sequence[float], error_N: Sequence[float]) -> "Calibration":
-        """Learn from validation rows; with fewer than FEWEST_ROWS the curve is the identity."""
-        if len(raw_N) < FEWEST_ROWS:
-            return cls((0.0, 1.0), (0.0, 1.0))
-        curve = IsotonicRegression(y_min=0.0, y_max=1.0, out_of_bounds="clip").fit(raw_N, error_N)
-        return cls(tuple(curve.X_thresholds_.tolist()), tuple(curve.y_thresholds_.tolist()))
-
-    def expected_error(self, raw_N: Sequence[float]) -> NDArray[np.float64]:
-        return np.interp(raw_N, self.raw, self.error)
