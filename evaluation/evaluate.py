@@ -41,7 +41,7 @@ def evaluate(
     """
     folder = workspace.runs / run
     samples = read_samples(workspace, attributes)
-    predictions = {split: read_predictions(folder, split) for split in (Split.VALIDATION, Split.TEST)}
+    predictions = read_splits(folder)
     test = predictions[Split.TEST]
     scores, differences = score_all(test, samples, attributes, num_resamples=num_resamples, delta=delta, seed=seed)
     differences = differences.replace_schema_metadata({"delta": str(delta)})
@@ -50,9 +50,7 @@ def evaluate(
             pq.write_table(table, staged)
     baselines = baselines_of(workspace, predictions[Split.VALIDATION], samples)
     write_json(folder / "baselines.json", baselines)
-    write_metrics(folder, test, samples)
-    write_results(folder, predictions, samples)
-    write_visualization(folder / "visualization", workspace, test, seed=seed)
+    write_published(workspace, folder, predictions, samples, seed=seed)
     whole = {
         f"{row['task']}.{row['metric']}": row["estimate"]
         for row in scores.to_pylist()
@@ -61,11 +59,25 @@ def evaluate(
     return {"test": whole, "validation": baselines}
 
 
+def write_published(
+    workspace: Workspace, folder: Path, predictions: dict[Split, pa.Table], samples: pa.Table, *, seed: int
+) -> None:
+    """The files of the published system, into a run's folder."""
+    write_metrics(folder, predictions[Split.TEST], samples)
+    write_results(folder, predictions, samples)
+    write_visualization(folder / "visualization", workspace, predictions[Split.TEST], seed=seed)
+
+
 def read_samples(workspace: Workspace, attributes: list[str]) -> pa.Table:
     """The columns of samples/ that scoring reads; an attribute that is no column is derived or refused later."""
     known = set(COLUMNS)
     wanted = [name for name in dict.fromkeys((*_COLUMNS, *attributes)) if name in known]
     return pa.table(DeltaTable(workspace.samples).to_pyarrow_table(columns=wanted))
+
+
+def read_splits(folder: Path) -> dict[Split, pa.Table]:
+    """A run's predictions of validation and test. Raises: BadInput where one is not there."""
+    return {split: read_predictions(folder, split) for split in (Split.VALIDATION, Split.TEST)}
 
 
 def read_predictions(folder: Path, split: str) -> pa.Table:

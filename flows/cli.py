@@ -250,15 +250,20 @@ def predict(
     weights: Annotated[Path | None, typer.Option(help="A folder of ours; default: the current run.")] = None,
     out: Annotated[Path | None, typer.Option(help="Where results/ and visualization/ go.")] = None,
 ) -> None:
-    """Predict validation and test with the current run, or one picture from the shell."""
+    """Predict validation and test with the current run or given weights, or one picture from the shell."""
     from ingest.errors import BadInput
 
     settings = _load(config, workspace) if config else None
     if image is None:
-        if question or target or point or box or weights or out:
-            raise BadInput("predict: expected --image beside --question, --point, --box, --weights, --out, got none")
+        if question or target or point or box or out:
+            raise BadInput("predict: expected --image beside --question, --target, --point, --box, --out, got none")
         if settings is None:
             raise BadInput("predict: expected CONFIG, or --image and --weights, got neither")
+        if weights is not None:
+            from flows.predict_with import predict_with
+
+            print(f"results: {predict_with(settings, weights) / 'results'}")
+            return
         from flows.runner import run_stages
         from flows.stages import evaluate_stages
 

@@ -99,14 +99,20 @@ def refresh_stages(config: Config) -> list[Stage]:
 def train_stages(config: Config) -> list[Stage]:
     """Train on what refresh published. Raises: BadInput when that is not up to date."""
     workspace = config.workspace
-    behind = stale(config, refresh_stages(config))
-    if behind:
-        raise BadInput(
-            f"{workspace.root}: expected a finished refresh, got stale {behind[0].name}; run `biascarevl refresh` first"
-        )
+    check_refreshed(config)
     inputs = [_finished(workspace, "weigh"), _finished(workspace, "pack")]
     digest = digest_of([inputs, _plain(config.model), _plain(config.training), config.seed])
     return [Stage("train", "train", digest, functools.partial(_train, config), [workspace.runs / "current.json"])]
+
+
+def check_refreshed(config: Config) -> None:
+    """Raises: BadInput where a refresh would change something."""
+    behind = stale(config, refresh_stages(config))
+    if behind:
+        raise BadInput(
+            f"{config.workspace.root}: expected a finished refresh, got stale {behind[0].name}; "
+            "run `biascarevl refresh` first"
+        )
 
 
 def evaluate_stages(config: Config) -> list[Stage]:

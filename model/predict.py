@@ -10,6 +10,7 @@ import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -39,6 +40,9 @@ DEFAULT_SPLITS = (Split.VALIDATION, Split.TEST)
 def predict(workspace: Workspace, *, run: str, splits: Sequence[str] = DEFAULT_SPLITS, seed: int) -> dict[str, Any]:
     """Write ``predictions/<split>.parquet`` of every split, or find them fresh.
 
+    The network is the run's own, or the folder its ``run.json`` names under ``weights``. One without a head leaves
+    classification out.
+
     Returns: ``run`` and per split ``rows``, ``samples`` and ``seconds``.
     Raises: ValueError for a split without packed samples.
     """
@@ -51,14 +55,14 @@ def predict(workspace: Workspace, *, run: str, splits: Sequence[str] = DEFAULT_S
         stamp = read_stamp(workspace, stage)
         assert stamp is not None, "a fresh stage has a stamp"
         return dict(stamp["summary"])
-    sizes = ModelConfig(**description["model"]).sizes
-    network, tokenizer = from_pretrained(folder / "checkpoints" / "final")
+    threads = ModelConfig(**description["model"]).sizes.threads if "model" in description else 0
+    network, tokenizer = from_pretrained(Path(description.get("weights", folder / "checkpoints" / "final")))
     network = network.to("cuda" if torch.cuda.is_available() else "cpu")
     summary: dict[str, Any] = {"run": run}
     outputs = [folder / "predictions" / f"{split}.parquet" for split in splits]
     for split, path in zip(splits, outputs, strict=True):
         started = time.perf_counter()
-        with at_most_threads(sizes.threads):
+        with at_most_threads(threads):
             predictions = list(predict_split(workspace, network, tokenizer, split=split, seed=seed))
         write_predictions(path, predictions, classes=network.config.classes)
         seconds = time.perf_counter() - started
@@ -94,6 +98,8 @@ def predict_split(
     )
     for batches in loader:
         for task, batch in batches.items():
+            if task == Task.CLASSIFICATION and not network.config.head:
+                continue
             yield from predict_batch(network, tokenizer, task=task, batch=batch)
 
 
@@ -165,6 +171,7 @@ ASKED: Mapping[Task, Callable[[BiasCareVL, PreTrainedTokenizerFast, Batch], list
     Task.REPORT: ask_answers,
     Task.CLASSIFICATION: ask_classes,
     Task.SEGMENTATION: ask_masks,
+    Task.DETECTION: ask_answers,
 }
 
 

@@ -5,10 +5,14 @@ import json
 import numpy as np
 import pytest
 from PIL import Image
+from typer.testing import CliRunner
 
 from flows.ask import Asked, ask, box_of, point_of
+from flows.cli import app
 from ingest.errors import BadInput
 from ingest.masks import decode_mask
+
+DATASETS = ("imed361m", "isic2018", "vqa_rad")
 
 
 def test_marks_are_read_from_the_shell():
@@ -35,6 +39,29 @@ def test_a_released_checkpoint_answers_about_one_picture(released_checkpoint, tm
     assert Image.open(tmp_path / "out" / "visualization" / "slice.png").size == (140, 50)
     with pytest.raises(BadInput, match="expected a new folder"):
         import_weights(released_checkpoint, folder)
+
+
+def test_a_released_checkpoint_predicts_the_splits_of_a_configuration(released_checkpoint, corpus_copy, tmp_path):
+    from model.import_weights import import_weights
+
+    import_weights(released_checkpoint, tmp_path / "ours", head="vlmcross", classes=("a", "b", "c"))
+    arguments = ["predict", str(corpus_copy / "demo.toml"), "--weights", str(tmp_path / "ours")]
+    said = CliRunner().invoke(app, arguments, catch_exceptions=False)
+    assert said.exit_code == 0
+    (run,) = (corpus_copy / "work" / "runs").iterdir()
+    assert said.stdout.splitlines()[-1] == f"results: {run / 'results'}" and run.name.startswith("given-ours-")
+    results = sorted(path.name for path in (run / "results").iterdir())
+    assert results == [f"{name}_{split}.json" for name in DATASETS for split in ("test", "validation")]
+    (row, *_) = json.loads((run / "results" / "isic2018_test.json").read_text())
+    assert set(row["probs"]) == {"a", "b", "c"} and row["pred"] in "abc" and row["ref"]
+    assert any((run / "visualization").glob("*.png")) and json.loads((run / "cls_metrics.json").read_text())
+    before = (run / "predictions" / "test.parquet").read_bytes()
+    CliRunner().invoke(app, arguments, catch_exceptions=False)
+    assert (run / "predictions" / "test.parquet").read_bytes() == before  # seconds in it: not predicted again
+    with pytest.raises(BadInput, match=r"expected a folder of ours with config\.json"):
+        CliRunner().invoke(app, [*arguments[:-1], str(tmp_path)], catch_exceptions=False)
+    with pytest.raises(BadInput, match="expected --image beside"):
+        CliRunner().invoke(app, [*arguments, "--question", "Normal?"], catch_exceptions=False)
 
 
 def test_a_checkpoint_without_configuration_says_where_one_was_looked_for(released_checkpoint, tmp_path):
