@@ -27,7 +27,8 @@ class Corpus:
     """What the data stages left, as rows; empty where a stage has not run.
 
     datasets: ``dataset, rows_in, samples, quarantined, by_reason`` and where known ``splits``. margins: the lines of
-    margins.parquet with ``target`` (None without one) and ``hidden``. The rest: see ``ingest.census``.
+    margins.parquet with ``target`` (None without one) and ``hidden``. leakage: ``kind, action, num_findings``.
+    The rest: see ``ingest.census``.
     """
 
     datasets: list[Row]
@@ -60,10 +61,20 @@ def read_corpus(workspace: Workspace) -> Corpus:
         drift=census_rows(workspace, "drift"),
         drift_totals=census_rows(workspace, "drift_totals"),
         notes=(_json(workspace.census / "census.json") or {}).get("notes", []),
-        leakage=_rows(workspace.leakage),
+        leakage=_leakage(workspace.leakage),
         margins=_margins(_rows(workspace.solution.with_name("margins.parquet")) or [], solution, counts),
         solution=solution,
     )
+
+
+def _leakage(path: Path) -> list[Row] | None:
+    """Findings counted by kind and action: at the published size they are hundreds of thousands of rows."""
+    if not path.exists():
+        return None
+    findings = pq.read_table(path, columns=["kind", "action"])
+    counted = findings.group_by(["kind", "action"]).aggregate([([], "count_all")])
+    counted = counted.rename_columns(["kind", "action", "num_findings"])
+    return counted.sort_by([("kind", "ascending"), ("action", "ascending")]).to_pylist()
 
 
 def census_rows(workspace: Workspace, name: str, **equal: str | int) -> list[Row]:

@@ -157,11 +157,7 @@ def _leakage(leakage: list[Row] | None) -> Markup:
         return ""
     if not leakage:
         return "<h3>Leakage</h3>" + note("Nothing stands on both sides of a split.")
-    counts: dict[tuple[str, str], int] = {}
-    for row in leakage:
-        key = (row["kind"], row["action"])
-        counts[key] = counts.get(key, 0) + 1
-    rows = [[text(name_of(kind)), text(name_of(action)), whole(n)] for (kind, action), n in sorted(counts.items())]
+    rows = [[text(name_of(row["kind"])), text(name_of(row["action"])), whole(row["num_findings"])] for row in leakage]
     explained = "What stood on both sides of a split, and what was done about it. Every finding is in leakage.parquet."
     return "<h3>Leakage</h3>" + note(explained) + table(
         ["Found", "Done", "Findings"], rows, caption="Leakage findings by kind and action", words=2
