@@ -8,10 +8,12 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 from PIL import Image
 from scipy import stats
 
+from evaluation.class_truth import spaces_of_several
 from evaluation.estimators import RatioEstimator
 from evaluation.metrics.segmentation import dice
 from evaluation.metrics.vqa import words_of
@@ -41,10 +43,19 @@ def baselines_of(workspace: Workspace, predictions: pa.Table, samples: pa.Table)
     if asked := rows[Task.VQA]:
         answers = Counter(_normalised(row["answer"]) for row in training if row["task"] == Task.VQA)
         found["answer_accuracy"] = _most_frequent(asked, answers, _normalised)
-    if classified := rows[Task.CLASSIFICATION]:
-        labels = Counter(row["labels"][0] for row in training if row["task"] == Task.CLASSIFICATION)
+    if classified := _of_one_class(rows[Task.CLASSIFICATION], samples):
+        ones = (row["labels"] for row in training if row["task"] == Task.CLASSIFICATION)
+        labels = Counter(names[0] for names in ones if names and len(names) == 1)
         found["class_accuracy"] = _most_frequent(classified, labels, str)
     return found
+
+
+def _of_one_class(rows: list[dict[str, Any]], samples: pa.Table) -> list[dict[str, Any]]:
+    """The predictions in label spaces where exactly one class holds."""
+    several = pa.array(sorted(spaces_of_several(samples)), pa.string())
+    outside = samples.filter(pc.is_in(pc.fill_null(samples["label_space"], ""), value_set=several))
+    of_several = set(outside["sample_id"].to_pylist())
+    return [row for row in rows if row["sample_id"] not in of_several]
 
 
 def _training_rows(samples: pa.Table) -> list[dict[str, Any]]:

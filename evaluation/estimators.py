@@ -102,9 +102,10 @@ class AggregateEstimator:
 
     def num_events(self) -> int | None:
         usable = usable_classes(self._rows, both_sides=self._both_sides)
-        counts = [len(np.unique(self._unit_N[self._rows.truth_N == place])) for place in usable]
+        sides = [self._rows.sides(place, both_sides=self._both_sides) for place in usable]
+        counts = [len(np.unique(self._unit_N[positive_N])) for positive_N, _ in sides]
         if self._both_sides:
-            counts += [len(np.unique(self._unit_N[self._rows.truth_N != place])) for place in usable]
+            counts += [len(np.unique(self._unit_N[negative_N])) for _, negative_N in sides]
         return min(counts, default=0)
 
     def estimate(self, weights_RP: Floats) -> Estimate:

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from evaluation.class_truth import ClassTruth, class_truth, spaces_of_several
 from evaluation.metrics import METRICS, ClassRows, Metric, Row
 from evaluation.metrics.classification import accuracy
 from evaluation.metrics.vqa import strict_yes_or_no
@@ -61,14 +62,19 @@ def _judge_task(predictions: pa.Table, samples: pa.Table, metric: Metric, task: 
     of_task = pa.array([str(value) == task for value in predictions["task"].to_pylist()])
     rows = predictions.filter(of_task)
     places = places_in(rows, samples)
-    wanted = {"dataset", "answer_type", "age_years", *attributes, *_COLUMN_OF.values()} & set(samples.column_names)
+    wanted = {"dataset", "answer_type", "age_years", "label_space", *attributes, *_COLUMN_OF.values()}
+    wanted &= set(samples.column_names)
     column = {name: samples[name].take(pa.array(places)).to_pylist() for name in sorted(wanted)}
     values = class_rows = None
     keep = np.ones(len(places), dtype=bool)
+    truth = _class_truth(rows, column, samples) if task == Task.CLASSIFICATION else None
     if metric.per_row is None:
-        class_rows = _class_rows(rows)
+        assert truth is not None, "aggregates read classes"
+        class_rows = _class_rows(rows, truth)
     else:
         values = np.array([metric.per_row(row) for row in _text_rows(rows, column, task)], dtype=float)
+        if truth is not None:  # where several classes may hold, none of them alone is right or wrong
+            values[~truth.one_N] = np.nan
         keep = np.isfinite(values)
         values = values[keep]
     return Judged(
@@ -78,6 +84,11 @@ def _judge_task(predictions: pa.Table, samples: pa.Table, metric: Metric, task: 
         dataset_N=level_column(column, "dataset")[keep],
         levels={name: level_column(column, name)[keep] for name in attributes},
     )  # fmt: skip
+
+
+def _class_truth(rows: pa.Table, column: dict[str, list[Any]], samples: pa.Table) -> ClassTruth:
+    spaces = column.get("label_space", [None] * rows.num_rows)
+    return class_truth(rows["truth"].to_pylist(), spaces, several=spaces_of_several(samples))
 
 
 def places_in(predictions: pa.Table, samples: pa.Table) -> NDArray[np.int64]:
@@ -155,30 +166,32 @@ def classes_of(rows: pa.Table) -> list[str] | None:
     return None if stored is None else [str(name) for name in json.loads(stored)]
 
 
-def _class_rows(rows: pa.Table) -> ClassRows:
-    truth, predicted = rows["truth"].to_pylist(), rows["predicted"].to_pylist()
-    classes = classes_of(rows) or sorted(set(truth))
-    unknown = sorted(set(truth) - set(classes))
-    if unknown:
-        raise BadInput(f"predictions: truth expected among the classes {classes}, got {unknown}")
-    index = {name: place for place, name in enumerate(classes)}
-    pairs = zip(truth, predicted, strict=True)
+def _class_rows(rows: pa.Table, truth: ClassTruth) -> ClassRows:
+    """Classes in the run's order; one that it never learned stands last and is scored as chance."""
+    said = rows["predicted"].to_pylist()
+    learned = classes_of(rows)
+    classes = [*(learned or ()), *sorted({name for labels in truth.labels_N for name in labels} - set(learned or ()))]
+    pairs = zip(rows["truth"].to_pylist(), said, strict=True)
     return ClassRows(
         classes=tuple(classes),
-        truth_N=np.array([index[name] for name in truth], dtype=np.int64),
+        truth_NC=truth.holds(classes),
+        asked_NC=truth.asked(classes),
+        one_N=truth.one_N,
         correct_N=np.array([accuracy(Row(a, b or "")) for a, b in pairs], dtype=float),
         scores_NC=_scores(rows, len(classes)),
     )
 
 
 def _scores(rows: pa.Table, num_classes: int) -> NDArray[np.float64] | None:
-    """[N, C], or None where the column is absent, empty or of another length than the classes."""
-    if "score" not in rows.column_names or classes_of(rows) is None:
+    """[N, C], 0 for classes behind the stored ones; None where scores are absent or not one per stored class."""
+    stored = classes_of(rows)
+    if "score" not in rows.column_names or stored is None:
         return None
     scores = rows["score"].to_pylist()
-    if any(score is None or len(score) != num_classes for score in scores):
+    if any(score is None or len(score) != len(stored) for score in scores):
         return None
-    array = np.array(scores, dtype=float).reshape(len(scores), num_classes)
+    array = np.zeros((len(scores), num_classes))
+    array[:, : len(stored)] = np.array(scores, dtype=float).reshape(len(scores), len(stored))
     return array if np.isfinite(array).all() else None
 
 

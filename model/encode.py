@@ -21,6 +21,7 @@ from ingest.sample import PERSON_COLUMNS, Task, person_key_of
 from model.boxes import box_text
 from model.heads import needs_class_token
 from model.losses import IGNORED
+from model.prediction import LABEL_SEPARATOR
 from model.prompts import BACKGROUND, FOREGROUND, PROMPT_SETS, Prompt
 from model.sizes import NetworkConfig
 from model.tokenizer import CLASS_TOKEN, IMAGE_PAD, TURN_END, TURN_START, VISION_END, VISION_START
@@ -32,8 +33,6 @@ PIXEL_STD = np.array([58.395, 57.12, 57.375], dtype=np.float32)
 MAX_PIXELS_PER_SQUARE_SIDE = 3
 MAX_ANSWER_TOKENS = 256
 DEFAULT_REQUEST = "Describe this image."
-LABEL_SEPARATOR = "; "
-"""Between the labels of a multi-label truth, as text."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,6 +10,9 @@ import pyarrow.parquet as pq
 
 from ingest.workspace import publishing
 
+LABEL_SEPARATOR = "; "
+"""Between the classes of a truth in a label space where several may hold; none of them: an empty text."""
+
 SCHEMA = pa.schema(
     [
         pa.field("sample_id", pa.string(), nullable=False),

@@ -13,28 +13,38 @@ from numpy.typing import NDArray
 from evaluation.metrics.row import Row
 
 Floats = NDArray[np.float64]
+Bools = NDArray[np.bool_]
 
 
 @dataclass(frozen=True, kw_only=True)
 class ClassRows:
     """N rows of a classification task as numbers.
 
-    truth_N: index into ``classes``. correct_N: 1 where the predicted class is the true one.
+    truth_NC: the classes that hold. asked_NC: the classes the row's label space knows; outside it a row is no
+    negative. one_N: whether exactly one class holds by the label space's own rule; only these can be right or wrong.
+    correct_N: 1 where the predicted class is the true one.
     scores_NC: a score per class, larger is likelier; None where predictions carry none.
     """
 
     classes: tuple[str, ...]
-    truth_N: NDArray[np.int64]
+    truth_NC: Bools
+    asked_NC: Bools
+    one_N: Bools
     correct_N: Floats
     scores_NC: Floats | None
 
-    def take(self, keep_N: NDArray[np.bool_]) -> "ClassRows":
+    def take(self, keep_N: Bools) -> "ClassRows":
         """The rows where ``keep_N`` holds."""
         scores = None if self.scores_NC is None else self.scores_NC[keep_N]
         return ClassRows(
-            classes=self.classes, truth_N=self.truth_N[keep_N], correct_N=self.correct_N[keep_N],
-            scores_NC=scores,
+            classes=self.classes, truth_NC=self.truth_NC[keep_N], asked_NC=self.asked_NC[keep_N],
+            one_N=self.one_N[keep_N], correct_N=self.correct_N[keep_N], scores_NC=scores,
         )  # fmt: skip
+
+    def sides(self, place: int, *, both_sides: bool) -> tuple[Bools, Bools]:
+        """[N] positives and negatives of a class among the rows that count: those asked, or those of one class."""
+        counted_N = self.asked_NC[:, place] if both_sides else self.one_N
+        return counted_N & self.truth_NC[:, place], counted_N & ~self.truth_NC[:, place]
 
 
 @dataclass(frozen=True)
@@ -57,14 +67,15 @@ def accuracy(row: Row) -> float:
 
 def usable_classes(rows: ClassRows, *, both_sides: bool) -> list[int]:
     """The classes with a positive row, and with ``both_sides`` also a negative one; the rest are skipped."""
-    counts = np.bincount(rows.truth_N, minlength=len(rows.classes))
+    sides = [rows.sides(place, both_sides=both_sides) for place in range(len(rows.classes))]
     return [
-        place for place, count in enumerate(counts) if count > 0 and not (both_sides and count == len(rows.truth_N))
-    ]
+        place for place, (positive, negative) in enumerate(sides)
+        if positive.any() and (negative.any() or not both_sides)
+    ]  # fmt: skip
 
 
 def balanced_accuracy(rows: ClassRows, weights_RN: Floats) -> Statistic:
-    """Mean recall over the classes that occur (ISIC 2018 task 3)."""
+    """Mean recall over the classes that occur (ISIC 2018 task 3), where exactly one class holds."""
     parts = [_recall(rows, weights_RN, place) for place in usable_classes(rows, both_sides=False)]
     return _mean_over_classes(parts, weights_RN.shape)
 
@@ -72,28 +83,31 @@ def balanced_accuracy(rows: ClassRows, weights_RN: Floats) -> Statistic:
 def macro_auc(rows: ClassRows, weights_RN: Floats) -> Statistic:
     """Mean one-versus-rest area under the ROC curve from scores; ties count half (Mann-Whitney).
 
+    Of a class only rows whose label space knows it count, whether one class holds there or several.
     NaN where rows carry no scores: decisions are no substitute (METHODS: a true .852 becomes .551).
     """
     if rows.scores_NC is None:
         return _mean_over_classes([], weights_RN.shape)
     parts = [
-        _auc(rows.scores_NC[:, place], rows.truth_N == place, weights_RN)
+        _auc(rows.scores_NC[:, place], rows.truth_NC[:, place], weights_RN, asked_N=rows.asked_NC[:, place])
         for place in usable_classes(rows, both_sides=True)
     ]
     return _mean_over_classes(parts, weights_RN.shape)
 
 
 def _recall(rows: ClassRows, weights_RN: Floats, place: int) -> Statistic:
-    of_class_RN = weights_RN * (rows.truth_N == place)
+    positive_N, _ = rows.sides(place, both_sides=False)
+    of_class_RN = weights_RN * positive_N
     total_R = of_class_RN.sum(axis=1)
     theta_R = _divide(of_class_RN @ rows.correct_N, total_R)
-    residual_RN = (rows.correct_N[None, :] - theta_R[:, None]) * (rows.truth_N == place)
+    residual_RN = (rows.correct_N[None, :] - theta_R[:, None]) * positive_N
     influence_RN = _divide(residual_RN, total_R[:, None])
     return Statistic(theta_R, influence_RN, _hidden_variance(theta_R, total_R))
 
 
-def _auc(scores_N: Floats, positive_N: NDArray[np.bool_], weights_RN: Floats) -> Statistic:
+def _auc(scores_N: Floats, positive_N: Bools, weights_RN: Floats, *, asked_N: Bools) -> Statistic:
     """Weighted AUC of one class: rows sorted by score once, placements by cumulative weights."""
+    weights_RN = weights_RN * asked_N
     order = np.argsort(scores_N, kind="stable")
     ordered = scores_N[order]
     starts = np.flatnonzero(np.r_[True, ordered[1:] != ordered[:-1]])
@@ -111,6 +125,7 @@ def _auc(scores_N: Floats, positive_N: NDArray[np.bool_], weights_RN: Floats) ->
     scale_RN = np.where(positive, total_pos_R1, total_neg_R1)
     influence = np.empty_like(placement_RN)
     influence[:, order] = _divide(placement_RN - theta_R[:, None], scale_RN)
+    influence[:, ~asked_N] = 0.0
     positive_R, negative_R = total_pos_R1[:, 0], total_neg_R1[:, 0]
     hidden_R = _hidden_variance(theta_R, positive_R) + _hidden_variance(theta_R, negative_R)
     return Statistic(theta_R, influence, hidden_R)

@@ -89,10 +89,11 @@ def test_token_f1_of_one_word_in_two() -> None:
 
 
 def rows_of(truth: list[int], scores: np.ndarray) -> ClassRows:
-    predicted = scores.argmax(1)
+    predicted, truth_NC = scores.argmax(1), np.eye(3, dtype=bool)[truth]
     return ClassRows(
-        classes=("a", "b", "c"), truth_N=np.array(truth), correct_N=(predicted == truth).astype(float), scores_NC=scores
-    )
+        classes=("a", "b", "c"), truth_NC=truth_NC, asked_NC=np.ones_like(truth_NC),
+        one_N=np.ones(len(truth), dtype=bool), correct_N=(predicted == truth).astype(float), scores_NC=scores,
+    )  # fmt: skip
 
 
 def test_auc_and_balanced_accuracy_agree_with_sklearn_under_weights() -> None:
@@ -120,6 +121,22 @@ def test_influence_is_the_derivative_by_a_rows_weight(statistic: object) -> None
         moved[0, place] += 1e-6
         slope = (statistic(rows, moved).theta_R[0] - statistic(rows, weights).theta_R[0]) / 1e-6
         assert influence[place] == pytest.approx(slope, abs=1e-5)
+
+
+def test_auc_counts_only_rows_whose_label_space_knows_the_class() -> None:
+    scores = np.array([[0.9, 0.2, 0.0], [0.4, 0.6, 0.0], [0.8, 0.1, 0.0], [0.0, 0.0, 0.7], [0.0, 0.0, 0.3]])
+    truth_NC = np.array([[1, 1, 0], [0, 1, 0], [0, 0, 0], [0, 0, 1], [0, 0, 0]], dtype=bool)  # several, or none
+    asked_NC = np.array([[1, 1, 0]] * 3 + [[0, 0, 1]] * 2, dtype=bool)
+    rows = ClassRows(
+        classes=("a", "b", "c"), truth_NC=truth_NC, asked_NC=asked_NC, one_N=np.zeros(5, dtype=bool),
+        correct_N=np.zeros(5), scores_NC=scores,
+    )  # fmt: skip
+    # a: .9 above .4 and .8; b: .2 and .6 above .1; c: .7 above .3. With every row a negative, b would lose nothing
+    # but c would gain three easy ones.
+    weights = np.ones((1, 5))
+    assert macro_auc(rows, weights).theta_R[0] == 1.0
+    assert macro_auc(rows, weights).influence_RN[0] == pytest.approx(np.zeros(5))
+    assert np.isnan(balanced_accuracy(rows, weights).theta_R[0])  # no row is of exactly one class
 
 
 def test_auc_without_scores_or_without_a_second_class_is_undefined() -> None:
