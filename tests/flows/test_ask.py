@@ -9,6 +9,8 @@ from typer.testing import CliRunner
 
 from flows.ask import Asked, ask, box_of, point_of
 from flows.cli import app
+from flows.config import load_config
+from flows.predict_with import predict_with
 from ingest.errors import BadInput
 from ingest.masks import decode_mask
 
@@ -62,6 +64,19 @@ def test_a_released_checkpoint_predicts_the_splits_of_a_configuration(released_c
         CliRunner().invoke(app, [*arguments[:-1], str(tmp_path)], catch_exceptions=False)
     with pytest.raises(BadInput, match="expected --image beside"):
         CliRunner().invoke(app, [*arguments, "--question", "Normal?"], catch_exceptions=False)
+
+
+def test_a_checkpoint_without_a_head_leaves_classification_out(released, reference_plain, corpus_copy, tmp_path):
+    import torch
+
+    from model.import_weights import import_weights
+
+    (tmp_path / "released.json").write_text(json.dumps(reference_plain))
+    torch.save(released()[1], tmp_path / "released.bin")
+    import_weights(tmp_path / "released.bin", tmp_path / "ours", config_file=tmp_path / "released.json")
+    run = predict_with(load_config(corpus_copy / "demo.toml"), tmp_path / "ours")
+    results = sorted(path.name for path in (run / "results").iterdir())
+    assert results == [f"{name}_{split}.json" for name in ("imed361m", "vqa_rad") for split in ("test", "validation")]
 
 
 def test_a_checkpoint_without_configuration_says_where_one_was_looked_for(released_checkpoint, tmp_path):
