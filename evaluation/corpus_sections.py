@@ -51,7 +51,7 @@ def corpus_facts(corpus: Corpus) -> list[tuple[str, str]]:
         ("Rows in", whole(sum(row["rows_in"] for row in corpus.datasets))),
         ("Samples", whole(sum(row["samples"] for row in corpus.datasets))),
         ("Set aside", whole(sum(row["quarantined"] for row in corpus.datasets))),
-        ("Persons", whole(sum(row["num_persons"] for row in corpus.persons))),
+        ("Persons", _num_persons(corpus.persons)),
     ]
 
 
@@ -113,7 +113,7 @@ def _rows_in_out(corpus: Corpus) -> Markup:
         [
             text(row["dataset"]), text(_person_words(served.get(row["dataset"], []))), whole(row["rows_in"]),
             whole(row["samples"]), *(whole(row.get("splits", {}).get(name, 0)) for name in split_names),
-            whole(row["quarantined"]), whole(sum(one["num_persons"] for one in served.get(row["dataset"], []))),
+            whole(row["quarantined"]), _num_persons(served.get(row["dataset"], [])),
         ]
         for row in corpus.datasets
     ]  # fmt: skip
@@ -128,9 +128,17 @@ def _rows_in_out(corpus: Corpus) -> Markup:
     return body + _reasons(corpus.datasets) + _leakage(corpus.leakage)
 
 
+def _num_persons(rows: list[Row]) -> str:
+    """Persons in all; where some of the counts are hidden, how many there are besides."""
+    open_counts = [row["num_persons"] for row in rows if row["num_persons"] is not None]
+    if len(open_counts) == len(rows):
+        return whole(sum(open_counts))
+    return f"over {whole(sum(open_counts))}" if open_counts else "suppressed"
+
+
 def _person_words(rows: list[Row]) -> str:
     """Which column stood for a person, the most frequent first."""
-    ranked = sorted(rows, key=lambda row: -row["num_rows"])
+    ranked = sorted(rows, key=lambda row: -(row["num_rows"] or 0))
     return (
         ", else ".join(_PERSON_WORDS.get(str(row["person_column"]), str(row["person_column"])) for row in ranked) or "–"
     )

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 
 from evaluation.report import write_bias_page, write_report
@@ -88,6 +89,14 @@ def test_the_bias_page_adds_up_and_shows_persons(census: dict[str, Any], tmp_pat
     assert "rows in = samples + set aside" in page
     assert "40 persons, 40 rows" in page
     assert page.count("suppressed") >= 2
+
+
+def test_hidden_numbers_of_persons_are_said_to_be_hidden(census: dict[str, Any], tmp_path: Path) -> None:
+    hidden = census["persons"].to_pylist()
+    hidden[0] |= {"num_rows": None, "num_persons": None}
+    census["persons"] = pa.Table.from_pylist(hidden)
+    page = write_bias_page(title="T", out=tmp_path / "bias.html", **census).read_text()
+    assert "over 50" in page and "suppressed" in page
 
 
 def test_a_row_that_is_lost_is_said_to_be_lost(census: dict[str, Any], tmp_path: Path) -> None:
