@@ -29,12 +29,13 @@ from shards.record import Record
 from shards.tar import ShardWriter, sample_bytes
 
 DRAWS_PER_SLICE = 25
-DRAWS_PER_SLICE = 25
 SIDE_PX, TRAINING_SIDE_PX, NUM_ORGANS = 512, 256, 13
 MEAN = torch.tensor([123.675, 116.28, 103.53]).view(-1, 1, 1)
 STD = torch.tensor([58.395, 57.12, 57.375]).view(-1, 1, 1)
 SCALE = (1 / STD).flatten().numpy()
 SHIFT = (MEAN / STD).flatten().numpy()
+PIXELS = np.empty((TRAINING_SIDE_PX, TRAINING_SIDE_PX), dtype=np.float32)
+"""One channel on its way from uint8 to normalised: one process encodes one sample at a time."""
 
 Slice = tuple[Path, Path]
 
@@ -133,12 +134,12 @@ def encode(record: Record, generator: np.random.Generator) -> tuple[np.ndarray, 
     """Normalised float32 image [3, 256, 256] and two drawn masks [2, 1, 256, 256]."""
     present = np.flatnonzero(record.fields["mask_area_fraction"])
     chosen = generator.choice(present, 2, replace=len(present) < 2)
-    image_hw3, image = record.images[0], np.empty((3, 256, 256), dtype=np.float32)
+    image_hw3, image = record.images[0], np.empty((3, TRAINING_SIDE_PX, TRAINING_SIDE_PX), dtype=np.float32)
     is_grey = image_hw3.strides[2] == 0  # three channels of one memory: one conversion serves all
-    pixels = image_hw3[..., 0].astype(np.float32)
     for channel in range(3):
-        source = pixels if is_grey or channel == 0 else image_hw3[..., channel].astype(np.float32)
-        np.multiply(source, SCALE[channel], out=image[channel])
+        if channel == 0 or not is_grey:
+            PIXELS[:] = image_hw3[..., channel]
+        np.multiply(PIXELS, SCALE[channel], out=image[channel])
         image[channel] -= SHIFT[channel]
     return image, record.read_masks(chosen)[:, None].astype(np.float32)
 

@@ -22,6 +22,7 @@ from ingest.disguise import Folder
 from ingest.errors import BiasCareError
 from ingest.images import read_picture
 from ingest.masks import read_masks
+from shards.mask_planes import pack_planes
 from shards.recipe import Format, Shape, ShardsConfig
 from shards.tar import sample_bytes
 
@@ -120,16 +121,7 @@ def encode_image(picture: Image.Image, config: ShardsConfig) -> bytes:
 
 def encode_masks(masks: NDArray[np.bool_], *, size: tuple[int, int]) -> bytes:
     """The ``.masks.npz`` member of native planes [T, H, W] for a picture packed at ``size`` = (h, w)."""
-    planes = np.stack([shrink_mask(mask, size=size) for mask in masks])
-    buffer = io.BytesIO()
-    np.savez_compressed(
-        buffer,
-        masks=np.packbits(planes),
-        shape=np.array(planes.shape, dtype=np.int64),
-        native=np.packbits(masks),
-        native_shape=np.array(masks.shape, dtype=np.int64),
-    )
-    return buffer.getvalue()
+    return pack_planes(np.stack([shrink_mask(mask, size=size) for mask in masks]), masks)
 
 
 def shrink_mask(mask_HW: NDArray[np.bool_], *, size: tuple[int, int]) -> NDArray[np.bool_]:

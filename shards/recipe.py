@@ -9,7 +9,7 @@ from PIL import features
 
 from ingest.sample import SCHEMA_VERSION
 
-LAYOUT_VERSION = 1
+LAYOUT_VERSION = 2
 """Counts changes of what ``shards.members`` writes for the same sample and settings."""
 
 

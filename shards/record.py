@@ -2,10 +2,7 @@
 
 Members of a sample with key K (readable by plain ``webdataset.WebDataset``):
 ``K.jpg`` or ``K.png`` (several pictures: ``K.0.jpg``, ``K.1.jpg``), ``K.json`` the record's text fields,
-and where there are masks ``K.masks.npz`` with
-
-- ``masks`` uint8: ``np.packbits`` of one plane per target at the packed size, ``shape`` int64 [3] = (T, h, w),
-- ``native`` uint8: ``np.packbits`` of the planes at the native size, ``native_shape`` int64 [3] = (T, H, W).
+and where there are masks ``K.masks.npz`` (``shards.mask_planes``).
 """
 
 import dataclasses
@@ -13,7 +10,6 @@ import functools
 import io
 import json
 import struct
-import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -26,6 +22,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from ingest.workspace import Workspace
+from shards.mask_planes import unpack_masks, unpack_native
 
 IMAGE_SUFFIXES = ("jpg", "png")
 TAR_BLOCK = 512
@@ -37,8 +34,7 @@ Members = Mapping[str, bytes]
 _parse_json = json.JSONDecoder().decode  # json.loads looks for an encoding first
 
 _DECODE_ERRORS = (
-    OSError, ValueError, SyntaxError, KeyError, EOFError, struct.error, zlib.error, zipfile.BadZipFile,
-    NotImplementedError, Image.DecompressionBombError,
+    OSError, ValueError, SyntaxError, KeyError, EOFError, struct.error, zlib.error, Image.DecompressionBombError,
 )  # fmt: skip
 
 
@@ -140,13 +136,13 @@ def _pixels(picture: Image.Image) -> NDArray[np.uint8]:
 def _masks(members: Members) -> NDArray[np.bool_] | None:
     if "masks.npz" not in members:
         return None
-    return _planes(members["masks.npz"], "masks", "shape")
+    return unpack_masks(members["masks.npz"])
 
 
 def _some_masks(targets: Sequence[int], members: Members) -> NDArray[np.bool_]:
     if "masks.npz" not in members:
         return _no_masks()
-    return _planes(members["masks.npz"], "masks", "shape", targets)
+    return unpack_masks(members["masks.npz"], targets)
 
 
 def _native_masks_reader(members: Members) -> Callable[[], NDArray[np.bool_]]:
@@ -156,48 +152,12 @@ def _native_masks_reader(members: Members) -> Callable[[], NDArray[np.bool_]]:
 
 
 def _native_masks(members: Members) -> NDArray[np.bool_]:
-    return _planes(members["masks.npz"], "native", "native_shape")
+    return unpack_native(members["masks.npz"])
 
 
 _DECODERS: dict[str, Callable[[Members], Any]] = {
     "fields": _fields, "images": _images, "masks": _masks, "read_native_masks": _native_masks_reader,
 }  # fmt: skip
-
-
-def _planes(packed: bytes, name: str, shape_name: str, chosen: Sequence[int] | None = None) -> NDArray[np.bool_]:
-    """Bit-packed planes of an .npz member, all or the ``chosen`` ones, as bool [T, rows, columns]."""
-    with zipfile.ZipFile(io.BytesIO(packed)) as archive:
-        shape = _array(archive.read(f"{shape_name}.npy"))
-        bits = _array(archive.read(f"{name}.npy"))
-    num_pixels = int(shape[1] * shape[2])
-    if chosen is None:
-        flat = np.unpackbits(bits, count=int(shape[0]) * num_pixels)
-    else:
-        flat = np.concatenate([_bits(bits, int(number) * num_pixels, num_pixels) for number in chosen])
-    planes: NDArray[np.bool_] = flat.reshape(-1, *shape[1:]).view(np.bool_)  # no copy
-    planes.flags.writeable = False  # a repeated draw is given the same planes
-    return planes
-
-
-def _bits(packed: NDArray[np.uint8], start: int, count: int) -> NDArray[np.uint8]:
-    """``count`` bits from bit ``start`` on."""
-    skipped = start % 8
-    return np.unpackbits(packed[start // 8 :], count=skipped + count)[skipped:]
-
-
-def _array(content: bytes) -> NDArray[Any]:
-    """A one-dimensional .npy file's values, without a copy: ``np.load`` parses every header as Python source again."""
-    start = 10 + int.from_bytes(content[8:10], "little")
-    return np.frombuffer(content, dtype=_dtype_of(content[:start]), offset=start)
-
-
-@functools.lru_cache(maxsize=4096)
-def _dtype_of(header: bytes) -> np.dtype[Any]:
-    stream = io.BytesIO(header)
-    if np.lib.format.read_magic(stream) != (1, 0):
-        raise ValueError("expected an .npy header of version 1.0")
-    dtype: np.dtype[Any] = np.lib.format.read_array_header_1_0(stream)[2]
-    return dtype
 
 
 def decode_record(members: Members) -> Record:
