@@ -27,7 +27,7 @@ from model.network import BiasCareVL
 from model.pictures import Picture, Pixels, as_samples
 from model.predictive_uncertainty import mask_uncertainty
 from model.prompts import BACKGROUND, FOREGROUND, MaskPrompts
-from model.tail_loop import Look, second_look
+from model.tail_loop import Look, first_look, second_look
 from shards.record import Record
 
 ASIDE = "Segment what is marked."
@@ -184,12 +184,9 @@ class Assistant:
             for images, target, _ in picked
         ]
         batch = self.collate.batch(inputs).to(self.network.device)
-        text_BE = self.network.text_prompt(self.network.read(batch), batch.attention_mask_BL)
-        embeddings_BEGG = self.network.embed_images(batch.images_B3SS)
         sizes_hw = [images[0].shape[:2] for images, _, _ in picked]
         prompts = self._prompts([mark for _, _, mark in picked], sizes_hw, with_text=bool(picked[0][1]))
-        masks = self.network.decode(embeddings_BEGG, text_BE, prompts)
-        return self._segmentations(Look(embeddings_BEGG, text_BE, prompts, masks), sizes_hw)
+        return self._segmentations(first_look(self.network, batch, prompts), sizes_hw)
 
     def _prompts(self, marks: list[Marks], sizes_hw: list[tuple[int, ...]], *, with_text: bool) -> MaskPrompts:
         """Marks of one kind in px of the network's picture."""
@@ -216,7 +213,7 @@ class Assistant:
 
     def _segmentations(self, look: Look, sizes_hw: Sequence[tuple[int, ...]]) -> list[Segmentation]:
         masks = look.masks
-        unsure_B = mask_uncertainty(masks, look.embeddings_BEGG, look.text_BE, side_px=self.side_px).tolist()
+        unsure_B = mask_uncertainty(look, side_px=self.side_px).tolist()
         quality_B = masks.quality_B.float().clamp(0, 1).tolist()
         done = []
         for row, (height, width) in enumerate(sizes_hw):

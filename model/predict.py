@@ -1,12 +1,12 @@
 """Ask a finished run about every packed validation and test sample, and write what it says.
 
-Only the text prompt is given to the segmentation branch, and no input is built from truth.
+Only the text prompt is given to the segmentation branch, and no input is built from truth. What the network shows of
+its doubt is calibrated on the validation split (``model.calibration``), which alone has its truth read for that.
 """
 
 import contextlib
 import json
 import logging
-import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -22,12 +22,14 @@ from ingest.masks import encode_mask
 from ingest.sample import Split, Task
 from ingest.workspace import Workspace, digest_of, is_fresh, read_stamp, write_stamp
 from model.batch import Batch, Collate
+from model.calibration import calibrated, fit_calibration, read_calibration, write_calibration
 from model.checkpoint import from_pretrained
 from model.config import ModelConfig
 from model.encode import Encoded, Encoder
-from model.losses import enlarge
 from model.network import BiasCareVL
 from model.prediction import Prediction, write_predictions
+from model.predictive_uncertainty import mask_uncertainty
+from model.tail_loop import first_look
 from shards.load import LoadConfig, open_shards
 
 logger = logging.getLogger(__name__)
@@ -59,17 +61,20 @@ def predict(workspace: Workspace, *, run: str, splits: Sequence[str] = DEFAULT_S
     network, tokenizer = from_pretrained(Path(description.get("weights", folder / "checkpoints" / "final")))
     network = network.to("cuda" if torch.cuda.is_available() else "cpu")
     summary: dict[str, Any] = {"run": run}
-    outputs = [folder / "predictions" / f"{split}.parquet" for split in splits]
-    for split, path in zip(splits, outputs, strict=True):
+    outputs = {split: folder / "predictions" / f"{split}.parquet" for split in splits}
+    for split in sorted(splits, key=lambda split: split != Split.VALIDATION):  # the others need its calibration
         started = time.perf_counter()
         with at_most_threads(threads):
             predictions = list(predict_split(workspace, network, tokenizer, split=split, seed=seed))
-        write_predictions(path, predictions, classes=network.config.classes)
+        if split == Split.VALIDATION:
+            write_calibration(folder, fit_calibration(predictions))
+        predictions = calibrated(predictions, read_calibration(folder))
+        write_predictions(outputs[split], predictions, classes=network.config.classes)
         seconds = time.perf_counter() - started
         num_samples = len({prediction.sample_id for prediction in predictions})
         summary[split] = {"rows": len(predictions), "samples": num_samples, "seconds": round(seconds, 1)}
         logger.info("predict %s: %d samples of %s in %.1f s", run, num_samples, split, seconds)
-    write_stamp(workspace, stage, digest=digest, outputs=outputs, summary=summary)
+    write_stamp(workspace, stage, digest=digest, outputs=list(outputs.values()), summary=summary)
     return summary
 
 
@@ -105,7 +110,7 @@ def predict_split(
 
 @dataclass(frozen=True)
 class Said:
-    """What the network says about one sample; fields as in Prediction."""
+    """What the network says about one sample; fields as in Prediction, uncertainty not yet calibrated."""
 
     predicted: str
     score: list[float]
@@ -155,14 +160,15 @@ def ask_classes(network: BiasCareVL, tokenizer: PreTrainedTokenizerFast, batch: 
 
 
 def ask_masks(network: BiasCareVL, tokenizer: PreTrainedTokenizerFast, batch: Batch) -> list[Said]:
-    """Masks on the source's own grid; uncertainty is the mean binary entropy over the S x S pixels."""
-    masks = network.segment(batch)
-    logits_BSS = enlarge(masks.logits_Bhw, network.config.segmentation.image_side_px)
-    entropy_B = (binary_entropy(logits_BSS).mean((1, 2)) / math.log(2)).tolist()
-    quality_B = masks.quality_B.float().clamp(0, 1).tolist()
+    """Masks on the source's own grid; uncertainty is the mean of the signs of ``model.predictive_uncertainty``."""
+    look = first_look(network, batch, batch.mask_prompts)
+    unsure_B = mask_uncertainty(look, side_px=network.config.segmentation.image_side_px).tolist()
+    quality_B = look.masks.quality_B.float().clamp(0, 1).tolist()
     return [
-        Said(native_mask(logits, sample), [quality], quality, clip(entropy))
-        for logits, sample, quality, entropy in zip(masks.logits_Bhw, batch.samples, quality_B, entropy_B, strict=True)
+        Said(native_mask(logits, sample), [quality], quality, unsure)
+        for logits, sample, quality, unsure in zip(
+            look.masks.logits_Bhw, batch.samples, quality_B, unsure_B, strict=True
+        )
     ]
 
 
@@ -179,12 +185,6 @@ def native_mask(logits_hw: Tensor, sample: Encoded) -> str:
     """Mask logits at the source's size (bilinear), above 0, as run lengths."""
     native = F.interpolate(logits_hw[None, None].float(), size=sample.native_size, mode="bilinear")[0, 0]
     return encode_mask((native > 0).cpu().numpy())
-
-
-def binary_entropy(logits: Tensor) -> Tensor:
-    """Entropy of sigmoid(logits) in nats; finite at any logit."""
-    probabilities = logits.sigmoid()
-    return F.binary_cross_entropy_with_logits(logits, probabilities, reduction="none")
 
 
 def clip(share: float) -> float:

@@ -35,7 +35,9 @@ class Prediction:
 
     patient_id: the person key. truth, predicted: answer, class name or mask as run lengths.
     score: probability per class of the run; predicted Dice (one number); mean token probability (one number).
-    confidence: in [0, 1]. uncertainty: in [0, 1], normalised entropy. seconds: share of its batch's time.
+    confidence: in [0, 1]. uncertainty: in [0, 1], the error to expect (``model.calibration``): learnt on the validation
+    split, whose own rows are therefore fitted; the raw signs of doubt where that split was too small.
+    seconds: share of its batch's time.
     """
 
     sample_id: str

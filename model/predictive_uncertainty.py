@@ -7,17 +7,17 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from model.losses import enlarge
-from model.mask_decoder import DecodedMasks
+from model.tail_loop import Look
 from model.uncertainty import image_text_distance
 
 
-def mask_uncertainty(masks: DecodedMasks, embeddings_BEGG: Tensor, text_BE: Tensor, *, side_px: int) -> Tensor:
+def mask_uncertainty(look: Look, *, side_px: int) -> Tensor:
     """Mean of three signs, [B]: how undecided the mask's pixels are, how far the predicted Dice is from the one the
     mask expects of itself, and how badly the region and the text agree."""
-    logits_BSS = enlarge(masks.logits_Bhw, side_px)
+    logits_BSS = enlarge(look.masks.logits_Bhw, side_px)
     chances_BSS = logits_BSS.sigmoid()
-    disagreement_B = (masks.quality_B.float().clamp(0, 1) - expected_dice(chances_BSS)).abs()
-    distance_B = image_text_distance(embeddings_BEGG, chances_BSS, text_BE) / 2
+    disagreement_B = (look.masks.quality_B.float().clamp(0, 1) - expected_dice(chances_BSS)).abs()
+    distance_B = image_text_distance(look.embeddings_BEGG, chances_BSS, look.text_BE) / 2
     return torch.stack([undecided_share(logits_BSS), disagreement_B, distance_B]).mean(0).clamp(0, 1)
 
 

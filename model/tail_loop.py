@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from model.batch import Batch
 from model.clicks import ReaderNoise, corrective_click
 from model.losses import dice_loss, enlarge
 from model.mask_decoder import DecodedMasks
@@ -36,6 +37,14 @@ class Look:
         return Look(
             self.embeddings_BEGG[chosen], self.text_BE[chosen], self.prompts.rows(chosen), self.masks.rows(chosen)
         )
+
+
+@torch.no_grad()
+def first_look(network: BiasCareVL, batch: Batch, prompts: MaskPrompts) -> Look:
+    """Masks of a batch by ``prompts``, with all a second look or a measure of doubt needs."""
+    text_BE = network.text_prompt(network.read(batch), batch.attention_mask_BL)
+    embeddings_BEGG = network.embed_images(batch.images_B3SS)
+    return Look(embeddings_BEGG, text_BE, prompts, network.decode(embeddings_BEGG, text_BE, prompts))
 
 
 def second_look(network: BiasCareVL, look: Look, points_B12: Tensor, labels_B1: Tensor) -> Look:
