@@ -10,6 +10,7 @@ from deltalake import DeltaTable
 
 from evaluation.baselines import baselines_of
 from evaluation.fairness import DELTA, GAPS_SCHEMA, gaps
+from evaluation.influence import write_influence
 from evaluation.metrics import METRICS, METRICS_OF_TASK
 from evaluation.outputs import write_metrics, write_results, write_visualization
 from evaluation.rows import EVERYTHING
@@ -48,6 +49,7 @@ def evaluate(
     for name, table in (("scores", scores), ("gaps", differences)):
         with publishing(folder / f"{name}.parquet") as staged:
             pq.write_table(table, staged)
+    write_influence(folder, samples, attributes)
     baselines = baselines_of(workspace, predictions[Split.VALIDATION], samples)
     write_json(folder / "baselines.json", baselines)
     write_published(workspace, folder, predictions, samples, seed=seed)

@@ -14,6 +14,7 @@ from evaluation.corpus import Corpus, numbered, read_corpus
 from evaluation.corpus_sections import corpus_facts, corpus_findings, corpus_sections
 from evaluation.fairness import DELTA
 from evaluation.figures import plotly_script
+from evaluation.influence import GROUPS_NAME
 from evaluation.page import Markup, Section, facts, findings, note, table, text, write_page
 from evaluation.run_sections import Run, run_findings, run_sections
 from ingest.workspace import Workspace
@@ -73,7 +74,7 @@ def write_bias_page(
 def read_run(workspace: Workspace, run: str, *, num_pictures: int = 0) -> Run:
     """What a run left; empty where it has not been evaluated."""
     folder = workspace.runs / run
-    gaps = folder / "gaps.parquet"
+    gaps, review = folder / "gaps.parquet", folder / "review.parquet"
     stored = (pq.read_schema(gaps).metadata or {}) if gaps.exists() else {}
     pictures = sorted((folder / "visualization").glob("*.png"))[:num_pictures]
     return Run(
@@ -84,6 +85,8 @@ def read_run(workspace: Workspace, run: str, *, num_pictures: int = 0) -> Run:
         baselines=_json(folder / "baselines.json") or {},
         delta=float(stored.get(b"delta", str(DELTA).encode())),
         pictures=[path.read_bytes() for path in pictures],
+        influence=_rows(folder / GROUPS_NAME) or [],
+        num_review=pq.read_metadata(review).num_rows if review.exists() else None,
     )
 
 

@@ -29,7 +29,8 @@ _GUESSES = {
 class Run:
     """What one run left, as rows; empty where a stage has not run.
 
-    pictures: PNG bytes of image, truth and prediction side by side.
+    pictures: PNG bytes of image, truth and prediction side by side. num_review: draws the noise guard set aside,
+    None where the run kept no log.
     """
 
     name: str
@@ -39,13 +40,15 @@ class Run:
     baselines: Row
     delta: float
     pictures: list[bytes]
+    influence: list[Row]
+    num_review: int | None
 
 
 def run_sections(run: Run) -> list[Section]:
     """Every chapter the run allows, in reading order."""
     chapters = []
     if run.losses:
-        chapters.append(Section("training", "Training", "Training", _training(run.losses)))
+        chapters.append(Section("training", "Training", "Training", _training(run)))
     if run.scores:
         chapters.append(Section("scores", "Scores", "Scores by group", _scores(run)))
     if run.gaps:
@@ -210,11 +213,29 @@ def _pictures(pictures: list[bytes]) -> Markup:
     return note(words + ". Picked by seed, not by eye.") + f'<div class="pictures">{tags}</div>'
 
 
-def _training(losses: list[Row]) -> Markup:
+def _training(run: Run) -> Markup:
+    losses = run.losses
     tenth = max(1, len(losses) // 10)
     first = sum(line["loss"] for line in losses[:tenth]) / tenth
     last = sum(line["loss"] for line in losses[-tenth:]) / tenth
     words = (
         f"{plural(losses[-1]['step'], 'step')}; mean loss of the first tenth {first:.3f}, of the last tenth {last:.3f}."
     )
-    return note(words) + loss_curve(losses, anchor="figure-loss")
+    return note(words) + loss_curve(losses, anchor="figure-loss") + _influence(run)
+
+
+def _influence(run: Run) -> Markup:
+    if run.num_review is None:
+        return ""
+    listed = "is" if run.num_review == 1 else "are"
+    body = note(
+        "The sampling weights decide how often a group is drawn, the losses how much each draw counts. "
+        f"{plural(run.num_review, 'draw')} of training {listed} listed for review (review.parquet): harder than "
+        "nearly all others, and more likely mislabelled than worth learning."
+    )
+    rows = [
+        [text(name_of(row["attribute"])), text(name_of(row["level"])), percent(row["draws"]), percent(row["influence"])]
+        for row in run.influence
+    ]
+    columns = ["Attribute", "Level", "Share of draws", "Share of influence"]
+    return "<h3>Who moved the weights</h3>" + body + table(columns, rows, caption="Influence by group", words=2)

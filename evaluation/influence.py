@@ -1,0 +1,36 @@
+"""Who moved a run's weights, group by group: the sampling weights' share beside the losses' (METHODS 3)."""
+
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from evaluation.rows import level_column
+from ingest.workspace import publishing
+from model.influence import influence_by_group
+
+GROUPS_NAME = "influence_groups.parquet"
+GROUPS_SCHEMA = pa.schema(
+    [("attribute", pa.string()), ("level", pa.string()), ("draws", pa.float64()), ("influence", pa.float64())]
+)
+
+
+def write_influence(folder: Path, samples: pa.Table, attributes: list[str]) -> None:
+    """``influence_groups.parquet`` from a run's ``influence.parquet``; nothing where the run kept no log.
+
+    Columns: attribute, level, and of all draws that level's share of the draws and of the influence.
+    """
+    path = folder / "influence.parquet"
+    if not path.exists():
+        return
+    drawn = pq.read_table(path)
+    samples = samples.filter(pc.is_in(samples["sample_id"], value_set=drawn["sample_id"]))
+    column = {name: samples[name].to_pylist() for name in samples.column_names}
+    rows = []
+    for attribute in attributes:
+        levels = pa.table({"sample_id": samples["sample_id"], attribute: level_column(column, attribute).tolist()})
+        shares = influence_by_group(drawn, levels, attribute)
+        rows += [{"attribute": attribute, "level": level, **share} for level, share in shares.items()]
+    with publishing(folder / GROUPS_NAME) as staged:
+        pq.write_table(pa.Table.from_pylist(rows, schema=GROUPS_SCHEMA), staged)
