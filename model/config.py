@@ -60,7 +60,8 @@ class TrainingConfig:
     """The [training] table; defaults are the published recipe (REFERENCE section 4).
 
     steps: stop after that many optimiser steps, 0 for all epochs. draws_per_epoch: 0 for the number of training
-    rows. learning_rate, warmup_steps: None for the preset's. One step takes micro_batch x accumulate x
+    rows. learning_rate, warmup_steps: None for the preset's. language_learning_rate: of the language model with its
+    vision tower, None for the rest's (published: 5e-6 beside 1e-5). One step takes micro_batch x accumulate x
     num_processes draws. uncertainty, tail_loop: how hard samples are treated, "off", as published ("reference") or
     "corrected" (``model.uncertainty``, ``model.tail_loop``); uncertainty_strength, uncertainty_beta: lambda and beta of
     METHODS section 3; tail_rounds: clicks per second look, corrected only. multi_label_loss: where several classes
@@ -77,6 +78,7 @@ class TrainingConfig:
     zero_stage: int = 2
     num_processes: int = 1
     learning_rate: float | None = None
+    language_learning_rate: float | None = None
     warmup_steps: int | None = None
     weight_decay: float = 0.01
     betas: tuple[float, float] = (0.9, 0.98)
@@ -97,8 +99,9 @@ class TrainingConfig:
         for key in ("draws_per_epoch", "steps", "weight_decay", "gradient_clip"):
             expect(getattr(self, key) >= 0, f"training.{key}", "at least 0", getattr(self, key))
         expect(self.zero_stage in (0, 1, 2), "training.zero_stage", "0, 1 or 2", self.zero_stage)
-        rate = self.learning_rate
-        expect(rate is None or rate > 0, "training.learning_rate", "above 0", rate)
+        for key in ("learning_rate", "language_learning_rate"):
+            rate = getattr(self, key)
+            expect(rate is None or rate > 0, f"training.{key}", "above 0", rate)
         warmup = self.warmup_steps
         expect(warmup is None or warmup >= 0, "training.warmup_steps", "at least 0", warmup)
         for key in ("uncertainty", "tail_loop"):
@@ -121,4 +124,5 @@ class TrainingConfig:
         sizes = model.sizes
         rate = sizes.learning_rate if self.learning_rate is None else self.learning_rate
         warmup = sizes.warmup_steps if self.warmup_steps is None else self.warmup_steps
-        return replace(self, learning_rate=rate, warmup_steps=warmup)
+        language_rate = rate if self.language_learning_rate is None else self.language_learning_rate
+        return replace(self, learning_rate=rate, language_learning_rate=language_rate, warmup_steps=warmup)

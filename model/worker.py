@@ -27,6 +27,7 @@ from model.checkpoint import network_config, read_tokenizer, save_pretrained
 from model.config import ModelConfig, TrainingConfig
 from model.encode import Encoder
 from model.influence import InfluenceLog
+from model.network import BiasCareVL
 from model.objective import Objective
 from model.starting_point import starting_network
 from shards.load import LoadConfig, Loader, open_shards
@@ -96,10 +97,9 @@ def number_of_steps(training: TrainingConfig, batches_per_epoch: int) -> int:
 
 def start_engine(objective: Objective, training: TrainingConfig, num_steps: int) -> deepspeed.DeepSpeedEngine:
     """The objective under ZeRO with torch's AdamW and a warm-up followed by a linear decay to 0."""
-    assert training.learning_rate is not None and training.warmup_steps is not None, "run.json is resolved"
+    assert training.warmup_steps is not None, "run.json is resolved"
     optimizer = torch.optim.AdamW(
-        [parameter for parameter in objective.parameters() if parameter.requires_grad],
-        lr=training.learning_rate,
+        parts_with_rates(objective.network, training),
         betas=training.betas,
         weight_decay=training.weight_decay,
     )
@@ -118,6 +118,19 @@ def start_engine(objective: Objective, training: TrainingConfig, num_steps: int)
         },
     )
     return engine
+
+
+def parts_with_rates(network: BiasCareVL, training: TrainingConfig) -> list[dict[str, Any]]:
+    """Parameter groups of the optimiser; first what goes by ``learning_rate``, the rate that the journal shows."""
+    language: list[torch.nn.Parameter] = []
+    rest: list[torch.nn.Parameter] = []
+    for name, parameter in network.named_parameters():
+        if parameter.requires_grad:
+            (language if name.startswith("language_model.") else rest).append(parameter)
+    return [
+        {"params": rest, "lr": training.learning_rate},
+        {"params": language, "lr": training.language_learning_rate},
+    ]
 
 
 def rate_at(step: int, warmup: int, num_steps: int) -> float:

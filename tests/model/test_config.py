@@ -18,6 +18,7 @@ from model.presets import PRESETS
         (TrainingConfig, {"micro_batch": 0}, "training.micro_batch: expected at least 1, got 0"),
         (TrainingConfig, {"zero_stage": 7}, "training.zero_stage: expected 0, 1 or 2, got 7"),
         (TrainingConfig, {"learning_rate": 0.0}, "training.learning_rate: expected above 0, got 0.0"),
+        (TrainingConfig, {"language_learning_rate": -1e-6}, "training.language_learning_rate: expected above 0"),
         (TrainingConfig, {"betas": (0.9, 1.0)}, "training.betas"),
         (TrainingConfig, {"recipe": "mine"}, "training.recipe"),
         (TrainingConfig, {"uncertainty": "on"}, "training.uncertainty: expected one of .*corrected.*, got 'on'"),
@@ -33,7 +34,8 @@ def test_a_wrong_value_is_named(table, settings, message):
 def test_the_preset_fills_in_what_is_not_set():
     resolved = TrainingConfig(warmup_steps=0).resolved(ModelConfig())
     assert resolved.learning_rate == ModelConfig().sizes.learning_rate
-    assert resolved.warmup_steps == 0
+    assert resolved.warmup_steps == 0 and resolved.language_learning_rate == resolved.learning_rate
+    assert TrainingConfig(language_learning_rate=5e-6).resolved(ModelConfig()).language_learning_rate == 5e-6
 
 
 @pytest.mark.parametrize(("preset", "low", "high"), [("small", 9e7, 1.1e8), ("biascarevl-7b", 8.2e9, 8.6e9)])

@@ -87,3 +87,22 @@ def test_plain_sam_fills_the_branch_where_the_widths_agree_and_the_transformer_w
     del tensors["surprise"]
     torch.save(tensors, tmp_path / "narrow.pth")
     take_segmentation(network, tmp_path / "narrow.pth")
+
+
+def test_imis_net_fills_the_branch_and_its_text_model_is_left_behind(setup, tmp_path):
+    network = build_network(setup.network.config, seed=3)
+    before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+    branch = {name for name in before if name.startswith(("image_encoder", "prompt_encoder", "mask_decoder"))}
+    tensors = {name: before[name] + 1 for name in branch}
+    for name in ("text_model.text_model.final_layer_norm.weight", "text_out_dim.bias", "pixel_mean", "pixel_std",
+                 "image_encoder.sam_encoder.neck.0.weight"):  # fmt: skip
+        tensors[name] = torch.ones(3)
+    torch.save(tensors, tmp_path / "imis.pth")
+    take_segmentation(network, tmp_path / "imis.pth")
+    after = network.state_dict()
+    assert {name for name, tensor in after.items() if not torch.equal(tensor, before[name])} == branch
+    assert all(torch.equal(after[name], tensors[name]) for name in branch)
+    del tensors["mask_decoder.iou_token.weight"]
+    torch.save(tensors, tmp_path / "imis.pth")
+    with pytest.raises(BadInput, match=r"1 missing: mask_decoder\.iou_token\.weight"):
+        take_segmentation(network, tmp_path / "imis.pth")

@@ -11,9 +11,11 @@ import pytest
 from ingest.errors import BiasCareError
 from ingest.masks import decode_mask
 from ingest.workspace import Workspace
+from model.checkpoint import from_pretrained, network_config
 from model.config import ModelConfig, TrainingConfig
 from model.predict import predict
 from model.prediction import SCHEMA
+from model.starting_point import starting_network
 from model.train import train
 
 
@@ -79,13 +81,21 @@ def test_a_killed_run_goes_on_as_if_nothing_had_happened(trained, tmp_path, monk
     assert moved[0].equals(moved[1]) and sum(moved[0]["num_draws"].to_pylist()) > 0
 
 
-def test_two_processes_share_the_draws(trained):
+def test_two_processes_share_the_draws_and_the_language_model_learns_at_its_own_rate(trained):
     workspace, _, _ = trained
     training = TrainingConfig(
-        epochs=1, steps=2, micro_batch=2, accumulate=1, num_processes=2, uncertainty="corrected", tail_loop="corrected"
-    )
-    summary = train(workspace, model=ModelConfig(), training=training, seed=1)
-    assert [line["draws"] for line in journal(workspace, summary["run"])] == [4, 8]
+        epochs=1, steps=2, micro_batch=2, accumulate=1, num_processes=2, uncertainty="corrected", tail_loop="corrected",
+        language_learning_rate=1e-12,
+    )  # fmt: skip
+    folder = workspace.runs / train(workspace, model=ModelConfig(), training=training, seed=1)["run"]
+    lines = journal(workspace, folder.name)
+    assert [(line["draws"], line["learning_rate"]) for line in lines] == [(4, 1e-3), (8, 5e-4)]
+    config = network_config(json.loads((folder / "run.json").read_text())["network"])
+    before = starting_network(config, ModelConfig(), seed=1).state_dict()
+    after = from_pretrained(folder / "checkpoints" / "final")[0].state_dict()
+    moved = {name: float((after[name] - tensor).abs().max()) for name, tensor in before.items()}
+    assert max(by for name, by in moved.items() if name.startswith("language_model.")) < 1e-9
+    assert moved["text_prompt.query"] > 1e-5
 
 
 def test_a_failing_worker_says_why(trained):
