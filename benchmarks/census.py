@@ -2,7 +2,7 @@
 
     python -m benchmarks.census [--rows N] [--corpora N]
 
-Synthetic rows of ten attributes, about 3.4 per person, written as Parquet and read as the samples table is. Wall and
+Synthetic rows of ten attributes, about 3.4 per person, in a Delta table written and read as samples/ is. Wall and
 CPU seconds (of all threads) are given: on a busy machine only the second says something.
 """
 
@@ -20,12 +20,11 @@ from typing import Any
 import numpy as np
 import psutil
 import pyarrow as pa
-import pyarrow.dataset
-import pyarrow.parquet as pq
+from deltalake import write_deltalake
 
 from benchmarks._census_coverage import study
 from ingest.anatomy import Anatomy
-from ingest.attributes import connect_table
+from ingest.attributes import connect_samples
 from ingest.census import CensusConfig, count_levels, encode
 from ingest.census.coded import level_counts
 from ingest.census.intersections import intersections
@@ -84,7 +83,7 @@ def write_corpus(path: Path, num_rows: int, seed: int = 0) -> int:
     table = pa.table(
         {name: columns.get(name, pa.nulls(num_rows, SCHEMA.field(name).type)) for name in empty.column_names}
     )
-    pq.write_table(table, path, compression="zstd")
+    write_deltalake(path, table, partition_by=["dataset"])
     return len(sizes)
 
 
@@ -96,7 +95,7 @@ def timed(step: Callable[[], Any]) -> tuple[Any, dict[str, float]]:
 
 def measure_steps(path: Path) -> dict[str, Any]:
     """Seconds of each step; peak memory of the process in GiB."""
-    connection = connect_table(pyarrow.dataset.dataset(path))
+    connection = connect_samples(path)
     steps: dict[str, Any] = {}
     _, steps["counts_of_rows"] = timed(lambda: level_counts(connection, NAMES))
     coded, steps["code"] = timed(lambda: encode(connection, NAMES))
@@ -123,8 +122,8 @@ def main() -> None:
     parser.add_argument("--corpora", type=int, default=200)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        num_persons = write_corpus(Path(folder) / "samples.parquet", options.rows)
-        measured = measure_steps(Path(folder) / "samples.parquet")
+        num_persons = write_corpus(Path(folder) / "samples", options.rows)
+        measured = measure_steps(Path(folder) / "samples")
     results = {
         "date": datetime.now(UTC).strftime("%Y-%m-%d"),
         "machine": {"cpus": psutil.cpu_count(), "python": platform.python_version(), "system": platform.platform(),

@@ -2,6 +2,7 @@
 
 import zlib
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +12,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from ingest.attributes import ATTRIBUTES, fetch
-from ingest.census.coded import Coded, Ints, runs
+from ingest.census.coded import NUM_THREADS, Coded, Ints, distinct, runs
 from ingest.census.intervals import MIN_PERSONS, Strata, effective_persons, effective_rows, sizes_of, wilson
 from ingest.sample import PERSON_COLUMNS, PERSON_HASH_SQL
 
@@ -35,11 +36,15 @@ COUNTS_SCHEMA = pa.schema(
 
 def count_levels(coded: Coded, attributes: Sequence[str], *, num_resamples: int = 1000, seed: int = 0) -> pa.Table:
     """COUNTS_SCHEMA: each attribute's levels, for the whole corpus and per data set, sorted."""
-    units = {"num_images": Units.of(coded, "image"), "num_studies": Units.of(coded, "study")}
-    rows: list[dict[str, Any]] = []
-    for name in attributes:
-        generator = np.random.default_rng([seed, zlib.crc32(name.encode())])
-        rows += _count_attribute(coded, name, units, num_resamples, generator)
+    with ThreadPoolExecutor(NUM_THREADS) as threads:
+        found = threads.map(lambda unit: Units.of(coded, unit), ("image", "study"))
+        units = dict(zip(("num_images", "num_studies"), found, strict=True))
+
+        def count(name: str) -> list[dict[str, Any]]:
+            generator = np.random.default_rng([seed, zlib.crc32(name.encode())])
+            return _count_attribute(coded, name, units, num_resamples, generator)
+
+        rows = [row for counted in threads.map(count, attributes) for row in counted]
     rows.sort(key=lambda row: (row["attribute"], row["dataset"], row["level"]))
     return pa.Table.from_pylist(rows, schema=COUNTS_SCHEMA)
 
@@ -58,7 +63,7 @@ class Units:
     @classmethod
     def of(cls, coded: Coded, unit: str) -> "Units":
         keys = coded.units[unit]
-        rows = np.argsort(keys, kind="stable")
+        rows = np.argsort(keys)
         rows = rows[np.searchsorted(keys[rows], 1) :]
         ordered, dataset = keys[rows], coded.dataset_N[rows]
         same = ordered[1:] == ordered[:-1]
@@ -71,11 +76,12 @@ def _count_attribute(
 ) -> list[dict[str, Any]]:
     found = coded.occurrences[name]
     shape = (len(found.levels), len(coded.datasets))
-    level, person, hits = runs(found.codes, coded.person_N[found.rows], shape[0])
+    cells = _cells(found.codes, coded.dataset_N[found.rows], shape[1])
+    cell, person, hits = runs(cells, coded.person_N[found.rows], shape[0] * shape[1])
     counted = {"num_rows": _with_total(coded.row_counts[name])}
     counted |= {column: _count_units(coded, name, unit) for column, unit in units.items()}
-    counted["num_persons"] = _with_total(_tally(level * shape[1] + coded.dataset_P[person], shape))
-    shares = LevelShares(coded, level, person, hits, num_resamples, generator)
+    counted["num_persons"] = _with_total(_tally(cell, shape))
+    shares = LevelShares(coded, cell, person, hits, shape, num_resamples, generator)
     rows = []
     for place, dataset in enumerate([*coded.datasets, WHOLE_CORPUS]):
         total = int(coded.size_P[shares.inside(place)].sum())
@@ -97,15 +103,18 @@ class LevelShares:
     """
 
     def __init__(
-        self, coded: Coded, level: Ints, person: NDArray[np.integer], hits: Ints, num_resamples: int,
+        self, coded: Coded, cell: Ints, person: Ints, hits: Ints, shape: tuple[int, int], num_resamples: int,
         generator: np.random.Generator,
     ) -> None:  # fmt: skip
+        """Cells are level * datasets + data set, ascending; shape: levels, datasets."""
         self._coded, self._person, self._hits = coded, person, hits
         self._num_resamples, self._generator = num_resamples, generator
-        self._bounds = np.searchsorted(level, np.arange(int(level.max(initial=-1)) + 2))
-        self._sizes = [sizes_of(coded.size_P[coded.dataset_P == place]) for place in range(len(coded.datasets))]
+        self._bounds = np.searchsorted(cell, np.arange(shape[0] * shape[1] + 1))
+        self._with_level = _with_total(np.diff(self._bounds).reshape(shape))
+        self._only_level = _with_total(_tally(cell[hits == coded.size_P[person]], shape))
+        self._sizes = [sizes_of(coded.size_P[coded.dataset_P == place]) for place in range(shape[1])]
         self._draws: dict[tuple[int, int], tuple[Any, Any]] = {}
-        places = range(len(coded.datasets) + 1)
+        places = range(shape[1] + 1)
         self.num_persons = [int(self.inside(place).sum()) for place in places]
         self._effective_persons = [effective_persons(coded.size_P[self.inside(place)]) for place in places]
 
@@ -117,9 +126,8 @@ class LevelShares:
 
     def effective(self, code: int, place: int, share: float) -> float:
         """n_eff of the share of level ``code`` in data set ``place`` (past the last: the whole corpus)."""
-        person, hits = self._of_level(code, place)
-        full = int((hits == self._coded.size_P[person]).sum())
-        if min(len(person), self.num_persons[place] - full) < MIN_PERSONS:
+        without = self.num_persons[place] - self._only_level[code, place]
+        if not self._num_resamples or min(self._with_level[code, place], without) < MIN_PERSONS:
             return self._effective_persons[place]
         if place < len(self._coded.datasets):
             hit_B, size_B = self._draw(code, place)
@@ -128,20 +136,18 @@ class LevelShares:
             hit_B, size_B = sum(hit for hit, _ in drawn), sum(size for _, size in drawn)
         return effective_rows(hit_B, size_B, share, self._effective_persons[place])
 
-    def _of_level(self, code: int, place: int) -> tuple[NDArray[np.integer], Ints]:
-        block = slice(self._bounds[code], self._bounds[code + 1])
-        person, hits = self._person[block], self._hits[block]
-        if place == len(self._coded.datasets):
-            return person, hits
-        here = self._coded.dataset_P[person] == place
-        return person[here], hits[here]
-
     def _draw(self, code: int, place: int) -> tuple[Any, Any]:
         if (code, place) not in self._draws:
-            person, hits = self._of_level(code, place)
+            cell = code * len(self._coded.datasets) + place
+            block = slice(self._bounds[cell], self._bounds[cell + 1])
+            person, hits = self._person[block], self._hits[block]
             strata = Strata.of(hits, self._coded.size_P[person], *self._sizes[place])
             self._draws[code, place] = strata.draw(self._num_resamples, self._generator)
         return self._draws[code, place]
+
+
+def _cells(codes: NDArray[np.integer], dataset: NDArray[np.integer], num_datasets: int) -> NDArray[np.int32]:
+    return codes.astype(np.int32) * np.int32(num_datasets) + dataset.astype(np.int32)
 
 
 def _tally(cells: Ints, shape: tuple[int, int]) -> Ints:
@@ -158,13 +164,10 @@ def _count_units(coded: Coded, name: str, units: Units) -> Ints:
     found = coded.occurrences[name]
     shape = (len(found.levels), len(coded.datasets))
     codes, unit, rows = _codes_by_unit(coded, name, units)
-    cells = codes.astype(np.int64) * shape[1] + coded.dataset_N[rows]
-    inside, _, _ = runs(cells, unit, shape[0] * shape[1])
-    table = _tally(inside, shape)
+    table = distinct(_cells(codes, coded.dataset_N[rows], shape[1]), unit, shape[0] * shape[1]).reshape(shape)
     if not units.spans_datasets:
         return _with_total(table)
-    level, _, _ = runs(codes, unit, shape[0])
-    return np.concatenate([table, np.bincount(level, minlength=shape[0])[:, None]], axis=1)
+    return np.concatenate([table, distinct(codes, unit, shape[0])[:, None]], axis=1)
 
 
 def _codes_by_unit(coded: Coded, name: str, units: Units) -> tuple[NDArray[np.integer], Ints, Ints]:

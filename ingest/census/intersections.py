@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +11,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from ingest.attributes import ATTRIBUTES
-from ingest.census.coded import Coded, Ints, runs
+from ingest.census.coded import NUM_THREADS, Coded, Ints, runs
 from ingest.census.disclosure import close, is_small
 from ingest.census.intervals import Z_95, Floats, effective_persons, wilson
 from ingest.census.pairs import Variable, variable
@@ -60,11 +61,13 @@ def intersections(
     frames: list[pa.Table] = []
     lifts: dict[tuple[str, str], Floats] = {}
     num_effective = effective_persons(coded.size_P)
-    for number in range(2, order + 1):
-        for variables in itertools.combinations(singles, number):
-            table = _cross(coded, variables, margins, lifts, num_effective, guarded, below)
-            if table is not None:
-                frames.append(table)
+    with ThreadPoolExecutor(NUM_THREADS) as threads:
+        for number in range(2, order + 1):  # lifts of pairs are all there before order 3 asks for them
+            crossed = threads.map(
+                lambda variables: _cross(coded, variables, margins, lifts, num_effective, guarded, below),
+                itertools.combinations(singles, number),
+            )
+            frames += [table for table in crossed if table is not None]
     empty = INTERSECTIONS_SCHEMA.empty_table()
     return pa.concat_tables([empty, *frames])
 
@@ -109,13 +112,14 @@ def _outer(shares: list[Floats]) -> Floats:
     return product
 
 
-def _cell_codes(variables: tuple[Variable, ...], shape: tuple[int, ...]) -> tuple[Ints, Ints]:
+def _cell_codes(variables: tuple[Variable, ...], shape: tuple[int, ...]) -> tuple[NDArray[np.integer], Ints]:
     """[M] the cell of every row whose levels are all known, and [M] its number."""
-    known = np.logical_and.reduce([one.codes >= 0 for one in variables])
-    rows = np.flatnonzero(known)
-    codes = np.zeros(len(rows), np.int64)
+    rows = np.flatnonzero(np.logical_and.reduce([one.codes >= 0 for one in variables]))
+    kind: Any = np.int32 if np.prod(shape) < 2**31 else np.int64
+    codes: NDArray[Any] = np.zeros(len(rows), kind)
     for one, size in zip(variables, shape, strict=True):
-        codes = codes * size + one.codes[rows]
+        codes *= kind(size)
+        codes += one.codes[rows].astype(kind)
     return codes, rows
 
 
