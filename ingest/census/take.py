@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from deltalake import DeltaTable
 
-from ingest.attributes import connect_samples
+from ingest.attributes import ATTRIBUTES, connect_samples
 from ingest.census.association import associations
 from ingest.census.coded import Coded, encode
 from ingest.census.config import CensusConfig
@@ -136,6 +136,8 @@ def _notes(coded: Coded) -> list[str]:
     for name, found in coded.occurrences.items():
         if found.levels == [found.levels[found.missing]] and found.missing >= 0:
             notes.append(f"{name}: missing on every row; counted, not tested")
+        elif ATTRIBUTES[name].is_list and (rest := len(found.levels) - (found.missing >= 0) - MAX_LEVELS) > 0:
+            notes.append(f"{name}: the rarest {rest:,} levels are counted but not tested")
         elif len(found.levels) > MAX_LEVELS + 1:
             rest = len(found.levels) - MAX_LEVELS
             notes.append(f"{name}: the rarest {rest:,} of {len(found.levels):,} levels are counted but pooled in tests")

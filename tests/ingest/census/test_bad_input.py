@@ -48,3 +48,9 @@ def test_ten_thousand_levels_are_all_counted(connected):
     counted = whole_corpus(tables, "race")
     assert len(counted) == 10_000 and sum(row["num_rows"] for row in counted) == 12_000
     assert "race: the rarest 9,800 of 10,000 levels are counted but pooled in tests" in notes
+
+
+def test_labels_beyond_those_tested_are_noted(connected):
+    rows = [{"patient_id": f"p{n}", "labels": [f"l{n % 203}"] if n % 2 else []} for n in range(406)]
+    _, notes = measured(connected(rows), ("modality",), intersections=0)
+    assert "label: the rarest 3 levels are counted but not tested" in notes
