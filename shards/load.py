@@ -225,6 +225,9 @@ def open_shards(
     return Loader(plan, draws, collate, config, workspace.index)
 
 
+_HOLD_ARRAYS = frozenset({np.ndarray, list, tuple, dict})
+
+
 def _tensors(batch: Any, depth: int = 2) -> Any:
     """Numpy arrays of a batch, and of the samples in it, as tensors of the same memory; all else as it is.
 
@@ -233,7 +236,7 @@ def _tensors(batch: Any, depth: int = 2) -> Any:
     if isinstance(batch, np.ndarray) and batch.dtype.kind in "biuf":
         return torch.from_numpy(batch if batch.flags.writeable else batch.copy())
     if depth and type(batch) in (list, tuple):
-        return type(batch)([_tensors(item, depth - 1) for item in batch])
+        return type(batch)([_tensors(item, depth - 1) if type(item) in _HOLD_ARRAYS else item for item in batch])
     if depth and type(batch) is dict:
         return {key: _tensors(item, depth - 1) for key, item in batch.items()}
     return batch

@@ -99,9 +99,11 @@ class Record:
     def decoded_bytes(self) -> int:
         """Memory that this record holds now."""
         held = self.__dict__
+        num_bytes = sum(map(len, held["members"].values())) if "members" in held else 0
+        for image in held.get("images", ()):
+            num_bytes += image.nbytes
         masks = held.get("masks")
-        pixels = sum(image.nbytes for image in held.get("images", ())) + (0 if masks is None else masks.nbytes)
-        return int(pixels) + sum(len(content) for content in held.get("members", {}).values())
+        return num_bytes if masks is None else num_bytes + int(masks.nbytes)
 
 
 def _no_masks() -> NDArray[np.bool_]:
@@ -177,11 +179,12 @@ def members_of(chunk: bytes) -> dict[str, bytes]:
     members: dict[str, bytes] = {}
     start, end = 0, len(chunk)
     while start < end:
-        if chunk[start + 257 : start + 262] != b"ustar" or chunk[start + 156] not in b"0\0":
+        header = chunk[start : start + TAR_BLOCK]
+        if header[257:262] != b"ustar" or header[156] not in b"0\0":
             raise UnreadableSample(f"expected a plain ustar member at byte {start} of the sample, got none")
-        name = chunk[start : start + 100].partition(b"\0")[0].decode()
+        name = header[:100].partition(b"\0")[0].decode()
         try:
-            size = int(chunk[start + 124 : start + 135], 8)
+            size = int(header[124:135], 8)
         except ValueError as error:
             raise UnreadableSample(f"expected an octal size at byte {start + 124} of the sample") from error
         start += TAR_BLOCK
