@@ -27,6 +27,7 @@ from ingest.staging import staged_of
 from ingest.workspace import Workspace, digest_of, is_fresh, locked_file, read_stamp, tree_digest, write_stamp
 from shards.manifest import shard_paths
 from shards.pack import pack
+from shards.rows import prepare_training_rows
 from shards.weigh import weigh
 
 logger = logging.getLogger(__name__)
@@ -81,11 +82,7 @@ def refresh_stages(config: Config) -> list[Stage]:
             "weigh", "weigh",
             digest_of([curated, _plain(config.weights), config.census.attributes, caps, draws, sorted(identifiable),
                        config.census.suppress_below]),
-            lambda reporter: weigh(
-                workspace, config.weights, attributes=list(config.census.attributes), max_repeats=caps,
-                num_epochs=draws[0], draws_per_epoch=draws[1], identifiable=identifiable,
-                suppress_below=config.census.suppress_below,
-            ),
+            functools.partial(_weigh, config, caps, identifiable),
             [workspace.weights, workspace.solution],
         ),
         Stage(
@@ -215,10 +212,22 @@ def _curate(config: Config, digests: dict[str, str], reporter: Reporter) -> Summ
     return curate(config.workspace, config.datasets, config.gates, digests=digests)
 
 
+def _weigh(config: Config, caps: dict[str, int | None], identifiable: set[str], reporter: Reporter) -> Summary:
+    summary = weigh(
+        config.workspace, config.weights, attributes=list(config.census.attributes), max_repeats=caps,
+        num_epochs=config.training.epochs, draws_per_epoch=config.training.draws_per_epoch,
+        identifiable=identifiable, suppress_below=config.census.suppress_below,
+    )  # fmt: skip
+    prepare_training_rows(config.workspace)
+    return summary
+
+
 def _pack(config: Config, reporter: Reporter) -> Summary:
     roots = {dataset.name: dataset.pictures for dataset in config.datasets}
     version = DeltaTable(config.workspace.samples).version()
-    return pack(config.workspace, roots, config.shards, samples_version=version, progress=reporter.rows)
+    summary = pack(config.workspace, roots, config.shards, samples_version=version, progress=reporter.rows)
+    prepare_training_rows(config.workspace)
+    return summary
 
 
 def _train(config: Config, reporter: Reporter) -> Summary:

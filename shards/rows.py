@@ -1,8 +1,8 @@
 """The packed rows of one split as columns that every process maps: what to draw, and where its bytes lie.
 
-Built once per version of index and weights, under ``plans/`` of the workspace, and mapped from then on: at 3.44 M
-rows that is 96 MB of shared pages, however many ranks and workers read. Rows stand in reading order (by shard
-and offset); weights in the order of weights.parquet, which is sorted by cell.
+Built once per version of index and weights, when these are published or else first opened, under ``plans/`` of the
+workspace, and mapped from then on: at 3.44 M rows that is 96 MB of shared pages, however many ranks and workers read.
+Rows stand in reading order (by shard and offset); weights in the order of weights.parquet, which is sorted by cell.
 """
 
 import bisect
@@ -19,7 +19,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ingest.workspace import digest_of, publishing
+from ingest.sample import Split
+from ingest.workspace import Workspace, digest_of, publishing
 from shards.order import ShardLayout
 from shards.row_columns import COLUMNS, sample_ids, write_columns
 
@@ -78,6 +79,16 @@ def packed_rows(*, index: Path, weights: Path | None, split: str, plans: Path) -
                 staged.mkdir()
                 write_columns(staged, index=index, weights=weights, split=split)
     return open_rows(folder)
+
+
+def prepare_training_rows(workspace: Workspace) -> None:
+    """Build the columns that the first training loader would build, where index and weights are of the same rows.
+
+    Done when either of them is published, so that training starts with what it only has to map.
+    """
+    if workspace.index.exists() and workspace.weights.exists():
+        with contextlib.suppress(ValueError):  # the other of the two is still to come; told again when opened
+            packed_rows(index=workspace.index, weights=workspace.weights, split=Split.TRAIN, plans=workspace.plans)
 
 
 def open_rows(folder: Path) -> PackedRows:
