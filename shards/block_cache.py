@@ -2,6 +2,7 @@
 
 import contextlib
 import hashlib
+import os
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -50,7 +51,8 @@ class BlockCache:
         for _ in range(3):  # another process may delete the block between fetching and reading it
             with contextlib.suppress(FileNotFoundError):
                 content = path.read_bytes()
-                path.touch()
+                with contextlib.suppress(FileNotFoundError):
+                    os.utime(path)  # not touch: it would leave an empty block where this one was just deleted
                 return content
             self._fetch(path, shard, number)
         return self._ranged(shard, number)
