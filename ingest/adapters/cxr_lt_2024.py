@@ -73,10 +73,8 @@ def read(root: Root, options: Options) -> Iterator[Sample]:
                 person = people.person_of((row or {})["subject_id"], dates.get((row or {})["study_id"], ""))
                 yield _picture_of(root, row or {}, (name, line), task=task, split=split, labels=labels, person=person)
             except RowRefused as refusal:
-                root.reject(
-                    f"task{task}/{(row or {}).get('dicom_id') or f'line {line}'}", source_file=name, source_row=line,
-                    reason=refusal.reason, detail=refusal.detail,
-                )  # fmt: skip
+                native_id = f"task{task}/{(row or {}).get('dicom_id') or f'line {line}'}"
+                root.refuse(native_id, refusal, source_file=name, source_row=line)
 
 
 def _study_dates(images: Path | None) -> dict[str, str]:

@@ -51,10 +51,7 @@ def read(root: Root, options: Options) -> Iterator[Sample]:
                 label_space=LABEL_SPACE, person=person_of(row or {}, age="age", site="localization"),
             )  # fmt: skip
         except RowRefused as refusal:
-            root.reject(
-                image or f"line {line}", source_file=TABLE, source_row=line, reason=refusal.reason,
-                detail=refusal.detail,
-            )  # fmt: skip
+            root.refuse(image or f"line {line}", refusal, source_file=TABLE, source_row=line)
 
 
 def _label_of(row: dict[str, str]) -> str:

@@ -103,10 +103,7 @@ def _image_of(
             root, image, uri, place, label=label, label_space=LABEL_SPACE, person=person, split=split
         )  # fmt: skip
     except RowRefused as refusal:
-        root.reject(
-            image or f"{split} line {place[1]}", source_file=place[0], source_row=place[1],
-            reason=refusal.reason, detail=refusal.detail,
-        )  # fmt: skip
+        root.refuse(image or f"{split} line {place[1]}", refusal, source_file=place[0], source_row=place[1])
     return None
 
 

@@ -78,7 +78,4 @@ def _rows(
                 person=person_of(patients.get(image, own), age="age_approx", site="anatom_site_general"),
             )  # fmt: skip
         except RowRefused as refusal:
-            root.reject(
-                image or f"{split} line {line}", source_file=table, source_row=line, reason=refusal.reason,
-                detail=refusal.detail,
-            )  # fmt: skip
+            root.refuse(image or f"{split} line {line}", refusal, source_file=table, source_row=line)

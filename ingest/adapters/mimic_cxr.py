@@ -75,7 +75,7 @@ def read(root: Root, options: Options) -> Iterator[Sample]:
             )  # fmt: skip
         except RowRefused as refusal:
             native_id = (row or {}).get("dicom_id") or f"line {line}"
-            root.reject(native_id, source_file=name, source_row=line, reason=refusal.reason, detail=refusal.detail)
+            root.refuse(native_id, refusal, source_file=name, source_row=line)
 
 
 def _required(root: Root, part: str) -> str:
