@@ -3,8 +3,6 @@
 A data set that is not named here keeps its identifiers to itself, so that two unrelated "patient 1" stay two.
 """
 
-import re
-
 NAMESPACES: dict[str, str] = {
     "mimic_cxr": "mimic",
     "cxr_lt_2024": "mimic",
@@ -28,18 +26,12 @@ NAMESPACE_SQL = (
 FIGURE_SQL = rf"regexp_replace(figure_id, '{_SUFFIX}', '')"
 """A figure is one whether its file's suffix was kept or not."""
 ARTICLE_SQL = rf"nullif(regexp_extract(figure_id, '^{_PMC_FIGURE}$', 1), '')"
-"""``article_of`` over samples/."""
+"""The article of a PMC figure: "PMC1064097_F1" stands in PMC1064097; null for every other figure.
+
+PubMedVision's "pmc_632348" is no PMC number but its own row number, and gives null.
+"""
 
 
 def namespace_of(dataset: str) -> str:
     """The namespace of a data set's identifiers; its own name unless it shares one."""
     return NAMESPACES.get(dataset, dataset)
-
-
-def article_of(figure_id: str | None) -> str | None:
-    """The article of a PMC figure: "PMC1064097_F1" stands in PMC1064097. None for every other figure.
-
-    PubMedVision's "pmc_632348" is no PMC number but its own row number, and gives None.
-    """
-    match = re.fullmatch(_PMC_FIGURE, figure_id or "")
-    return match.group(1) if match else None

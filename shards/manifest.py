@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import xxhash
 
 from ingest.errors import BadInput, BiasCareError
 from ingest.sample import SCHEMA_VERSION
@@ -106,8 +105,3 @@ def sha256_of(path: Path) -> str:
     """Hex sha256 of a file's bytes."""
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
-def xxh3_of(chunk: bytes) -> str:
-    """Hex 128-bit XXH3 of a sample's bytes."""
-    return xxhash.xxh3_128_hexdigest(chunk)

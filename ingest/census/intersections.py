@@ -3,7 +3,6 @@
 import itertools
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -34,16 +33,6 @@ INTERSECTIONS_SCHEMA = pa.schema(
 MIN_EXPECTED = 5.0
 """Rows that independence must lead one to expect; below, a lift says nothing."""
 _FIGURES = ("num_rows", "num_persons", "share", "expected", "lift", "low", "high")
-
-
-@dataclass(frozen=True)
-class _Crossing:
-    """Attributes crossed. shape: levels of each. cells: [C] of that shape, flat, that are expected often enough."""
-
-    variables: tuple[Variable, ...]
-    shape: tuple[int, ...]
-    codes: Ints
-    rows: Ints
 
 
 def intersections(

@@ -19,12 +19,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import xxhash
 from deltalake import write_deltalake
 from PIL import Image, ImageDraw
 
 from ingest.sample import Sample, sample_id_of, to_table
 from ingest.workspace import Workspace, write_json
-from shards.manifest import xxh3_of
 from shards.members import encode_masks
 from shards.record import Record
 
@@ -103,7 +103,7 @@ def write_corpus(root: Path, counts: dict[str, int], *, seed: int = 0, side: int
                 )  # fmt: skip
         content = (workspace.shards / f"{split}.tar").read_bytes()
         for row in index[-count:] if count else []:
-            row["xxh3_128"] = xxh3_of(content[row["offset"] : row["offset"] + row["size_bytes"]])
+            row["xxh3_128"] = xxhash.xxh3_128_hexdigest(content[row["offset"] : row["offset"] + row["size_bytes"]])
     pq.write_table(pa.Table.from_pylist(index), workspace.index)
     write_json(workspace.manifest, {"shards": sorted(counts), "seed": seed})
     write_deltalake(str(workspace.samples), to_table(samples), partition_by=["dataset"])
