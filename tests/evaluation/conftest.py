@@ -3,7 +3,7 @@
 import datetime
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,17 @@ from ingest.sample import Sample, to_table
 from ingest.workspace import Workspace, write_json
 
 Tables = tuple[pa.Table, pa.Table]
+CHROMIUM = Path("/usr/bin/chromium")
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Any]:
+    """One headless Chromium for every page test; without one they are skipped."""
+    if not CHROMIUM.exists():
+        pytest.skip(f"no browser at {CHROMIUM}: apt-get install chromium")
+    playwright = pytest.importorskip("playwright.sync_api")
+    with playwright.sync_playwright() as driver:
+        yield driver.chromium.launch(executable_path=str(CHROMIUM), args=["--no-sandbox"])
 
 
 def classified(correct_by_level: dict[str, list[list[int]]], *, attribute: str = "sex") -> Tables:

@@ -19,17 +19,6 @@ pytest.importorskip("dash")
 from evaluation.app import pictures
 from evaluation.app.server import PAGES, make_app, serving
 
-CHROMIUM = Path("/usr/bin/chromium")
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    if not CHROMIUM.exists():
-        pytest.skip(f"no browser at {CHROMIUM}: apt-get install chromium")
-    playwright = pytest.importorskip("playwright.sync_api")
-    with playwright.sync_playwright() as driver:
-        yield driver.chromium.launch(executable_path=str(CHROMIUM), args=["--no-sandbox"])
-
 
 @pytest.fixture(scope="module")
 def address(full_workspace_read_only: Workspace) -> Iterator[str]:
