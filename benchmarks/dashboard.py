@@ -18,7 +18,7 @@ from typing import Any
 import psutil
 from playwright.sync_api import Browser, sync_playwright
 
-from benchmarks.large_corpus import LEVELS, NUM_ROWS, write_samples
+from benchmarks._large_corpus import LEVELS, NUM_ROWS, write_samples
 from evaluation.app.server import PAGES, make_app, serving
 from ingest.census import CensusConfig, take_census
 from ingest.workspace import Workspace

@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pydicom
@@ -113,16 +114,19 @@ def measure(paths: list[Path]) -> dict[str, float]:
     }
 
 
-def main() -> None:
+def measure_pictures() -> dict[str, Any]:
+    """Milliseconds per file either way by kind, and how many times as fast as the bare loop ours is, over all files."""
     with tempfile.TemporaryDirectory() as folder:
         kinds = write_files(Path(folder), np.random.default_rng(0))
         results = {kind: measure(paths) for kind, paths in kinds.items()}
     total_bare = sum(result["bare_ms"] * len(kinds[kind]) for kind, result in results.items())
     total_ours = sum(result["ours_ms"] * len(kinds[kind]) for kind, result in results.items())
+    return {"speed_of_bare_over_all_files": round(total_bare / total_ours, 3), "target": TARGET, "kinds": results}
+
+
+def main() -> None:
     report = {
-        "speed_of_bare_over_all_files": round(total_bare / total_ours, 3),
-        "target": TARGET,
-        **results,
+        **measure_pictures(),
         "machine": f"{platform.machine()}, {os.cpu_count()} cores",
         "date": str(date.today()),
     }

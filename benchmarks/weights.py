@@ -26,7 +26,7 @@ import pandas as pd
 import psutil
 from numpy.typing import NDArray
 
-from benchmarks.large_corpus import LEVELS, NUM_ROWS, draw_codes, write_samples
+from benchmarks._large_corpus import LEVELS, NUM_ROWS, draw_codes, write_samples
 from ingest.attributes import connect_samples
 from shards.cells import Cells, collapse, effective_share
 from shards.margins import Limits, Met, margin_lines, meet
