@@ -20,7 +20,7 @@ from ingest.workspace import is_fresh, read_stamp
 PACKED_BYTES_PER_PICTURE = 25_600
 """Of a 256 px JPEG with its record, as PEERS.md counts 3.44 million; grows with the square of the side."""
 PICTURES_PER_HOUR = 250 * 3600
-"""Decoded, described and shrunk by one process (benchmarks/picture_path.py: 80 to 270 a second and core)."""
+"""Decoded, described and shrunk by one process (benchmarks/pictures.py: 64 to 490 a second and core, by kind)."""
 ROWS_PER_HOUR = 10_000 * 3600
 """Read, validated, split and committed without pixels (benchmarks/ingest.py)."""
 NUM_SHOWN = 5

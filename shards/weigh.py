@@ -99,8 +99,9 @@ def weigh(
     margins = training_margins(connection, cells, ratios, names, identifiable=identifiable)
     with publishing(workspace.solution.with_name("margins.parquet")) as staged:
         pq.write_table(hide_small(margins, below=suppress_below), staged)
-    write_json(workspace.solution, certificate | {"seconds": perf_counter() - start})
-    return {key: (certificate | {"seconds": perf_counter() - start})[key] for key in _SUMMARY}
+    certificate["seconds"] = perf_counter() - start
+    write_json(workspace.solution, certificate)
+    return {key: certificate[key] for key in _SUMMARY}
 
 
 def _cells(
