@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from evaluation.census_figures import pair_words
-from evaluation.corpus import Corpus, attributes_of, is_absent, levels_of
+from evaluation.corpus import NO_BIAS_QUESTION, Corpus, attributes_of, extremes_of
 from evaluation.page import name_of, percent, sentence_case
 from evaluation.rows import EVERYTHING
 
@@ -13,7 +13,7 @@ Row = dict[str, Any]
 MISSING_SHARE = 0.2
 """Above this share of missing rows, an attribute is a finding of its own (METHODS section 5)."""
 NUM_ASSOCIATIONS = 5
-_NO_BIAS_QUESTION = frozenset({"dataset", "task", "label", "split"})
+_NEVER_A_FINDING = NO_BIAS_QUESTION | {"split"}
 
 
 @dataclass(frozen=True)
@@ -58,10 +58,10 @@ def _rarest(corpus: Corpus) -> list[Finding]:
     referenced = {row["attribute"] for row in corpus.reference}
     found = []
     for attribute in attributes_of(corpus.counts):
-        known = [row for row in levels_of(corpus.counts, attribute, EVERYTHING) if not is_absent(row) and row["share"]]
-        if attribute in referenced or attribute in _NO_BIAS_QUESTION or len(known) < 2:
+        extremes = extremes_of(corpus.counts, attribute)
+        if attribute in referenced or attribute in _NEVER_A_FINDING or extremes is None:
             continue
-        most, least = max(known, key=lambda row: row["share"]), min(known, key=lambda row: row["share"])
+        most, least = extremes
         words = (
             f"{sentence_case(name_of(least['level']))} is the rarest with {percent(least['share'])} of rows, "
             f"{name_of(most['level'])} the most frequent with {percent(most['share'])}."

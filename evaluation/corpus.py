@@ -14,12 +14,14 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
-from evaluation.rows import ordered_levels
+from evaluation.rows import EVERYTHING, ordered_levels
 from ingest.attributes import MISSING, NOT_APPLICABLE, connect_delta
 from ingest.workspace import Workspace
 
 Row = dict[str, Any]
 _ORDERED = frozenset({"age_band", "skin_type"})
+NO_BIAS_QUESTION = frozenset({"dataset", "task", "label"})
+"""Attributes whose levels are not meant to be equally frequent."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,6 +115,14 @@ def levels_of(counts: Sequence[Row], attribute: str, dataset: str) -> list[Row]:
     if attribute in _ORDERED:
         return sorted(rows, key=lambda row: rank[row["level"]])
     return sorted(rows, key=lambda row: (is_absent(row), -(row["num_rows"] or 0), row["level"]))
+
+
+def extremes_of(counts: Sequence[Row], attribute: str) -> tuple[Row, Row] | None:
+    """The most and the least frequent known level of an attribute in the whole corpus; None of fewer than two."""
+    known = [row for row in levels_of(counts, attribute, EVERYTHING) if not is_absent(row) and row["share"]]
+    if len(known) < 2:
+        return None
+    return max(known, key=lambda row: row["share"]), min(known, key=lambda row: row["share"])
 
 
 def is_absent(row: Row) -> bool:

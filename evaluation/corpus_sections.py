@@ -1,7 +1,7 @@
 """The data half of the report: rows in and out, the census before and after weighting, associations."""
 
 from evaluation.certificate_section import certificate, weights_words
-from evaluation.corpus import Corpus, Row, attributes_of, is_absent, levels_of
+from evaluation.corpus import NO_BIAS_QUESTION, Corpus, Row, attributes_of, extremes_of, is_absent, levels_of
 from evaluation.finding_sections import finding_sections
 from evaluation.page import (
     BLUE,
@@ -64,7 +64,7 @@ def corpus_findings(corpus: Corpus) -> list[tuple[str, str]]:
         words = f"{whole(aside)} of {whole(rows_in)} rows were set aside, each with its reason."
     sentences = [("Rows", words)]
     for attribute in attributes_of(corpus.counts):
-        balance = _balance(attribute, levels_of(corpus.counts, attribute, EVERYTHING))
+        balance = _balance(corpus.counts, attribute)
         if balance:
             sentences.append((sentence_case(name_of(attribute)), balance))
     if corpus.associations:
@@ -78,14 +78,13 @@ def corpus_findings(corpus: Corpus) -> list[tuple[str, str]]:
     return sentences
 
 
-def _balance(attribute: str, rows: list[Row]) -> str | None:
+def _balance(counts: list[Row], attribute: str) -> str | None:
     """Largest and smallest known level, and how much is not known; None for what is no bias question."""
-    if attribute in ("dataset", "task", "label"):
+    extremes = extremes_of(counts, attribute)
+    if attribute in NO_BIAS_QUESTION or extremes is None:
         return None
-    known = [row for row in rows if not is_absent(row) and row["share"]]
-    if len(known) < 2:
-        return None
-    largest, smallest = max(known, key=lambda row: row["share"]), min(known, key=lambda row: row["share"])
+    largest, smallest = extremes
+    rows = levels_of(counts, attribute, EVERYTHING)
     absent = sum(row["share"] or 0 for row in rows if row["level"] in (MISSING, "unknown"))
     unknown = f" For {percent(absent)} it is not known." if absent else ""
     return (
