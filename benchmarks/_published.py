@@ -3,7 +3,11 @@
 The published layout is a 512 px RGB PNG and a scipy CSR matrix of 13 organs per slice. Its reference loader reads
 both whole, makes the matrix dense, turns picture and all channels into tensors, normalises the picture, resizes
 everything to 256 px with MONAI, and takes some of the masks. Both sides give float32 image [3, 256, 256] and two
-float32 masks [2, 1, 256, 256]; clicks, boxes and automatic segments of the reference are left out on both.
+float32 masks [2, 1, 256, 256].
+
+Left out on both sides, so the reference as a whole gives fewer samples a second than what stands here: clicks and
+boxes for each mask (2.7 ms for two), random brightness, and the training mode's third file, 2 MB of automatic segments
+that it reads, resizes, and cleans by opening, closing and labelling each of them (about 90 ms).
 """
 
 import ast
@@ -22,6 +26,7 @@ from PIL import Image
 
 from benchmarks._ours import loader_of
 from ingest.workspace import Workspace, write_json
+from shards.heap import keep_freed_memory
 from shards.manifest import INDEX_SCHEMA
 from shards.members import encode_image, encode_masks, shaped_picture
 from shards.recipe import ShardsConfig
@@ -144,21 +149,38 @@ def encode(record: Record, generator: np.random.Generator) -> tuple[np.ndarray, 
     return image, record.read_masks(chosen)[:, None].astype(np.float32)
 
 
-def compare(slices: list[Slice], folder: Path, *, passes: int) -> dict[str, float]:
-    """Milliseconds of CPU per sample on both sides, best of ``passes`` over the same slices, and their ratio."""
+def compare(sets: dict[str, list[Slice]], folder: Path, *, passes: int) -> dict[str, dict[str, float]]:
+    """Milliseconds of CPU per sample on both sides, best of ``passes`` over the same slices, and their ratio.
+
+    Our loader lets its process keep freed memory (``shards.heap``); the published layout is measured before that, as
+    its users run it, and once more after it.
+    """
     torch.set_num_threads(1)
-    workspace, read = pack_slices(folder, slices), published_reader()
+    published = {name: _published_ms(slices, passes) for name, slices in sets.items()}
+    keep_freed_memory()
+    helped = {name: _published_ms(slices, passes) for name, slices in sets.items()}
+    found = {}
+    for name, slices in sets.items():
+        ours = _our_ms(slices, folder / name, passes)
+        found[name] = {
+            "ratio": round(published[name] / ours, 1), "ratio_if_both_keep_memory": round(helped[name] / ours, 1),
+            "slices": len(slices), "published_ms": round(published[name], 3), "ours_ms": round(ours, 3),
+            "published_per_second": round(1e3 / published[name], 1), "ours_per_second": round(1e3 / ours, 1),
+        }  # fmt: skip
+    return found
+
+
+def _published_ms(slices: list[Slice], passes: int) -> float:
+    read = published_reader()
     read(slices[0])  # MONAI's first call imports
-    theirs = min(_cpu_ms(read(pair) for pair in slices) for _ in range(passes)) / len(slices)
+    return min(_cpu_ms(read(pair) for pair in slices) for _ in range(passes)) / len(slices)
+
+
+def _our_ms(slices: list[Slice], folder: Path, passes: int) -> float:
     num_draws = DRAWS_PER_SLICE * len(slices)  # an epoch as long as a real one; nothing is kept for a repeat
     settings = {"num_epochs": passes, "batch_size": 8, "draws_per_epoch": num_draws, "repeat_bytes": 0}
-    loader = loader_of(workspace, encode, list, **settings)
-    ours = min(_cpu_ms(sample for batch in loader for sample in batch) for _ in range(passes)) / num_draws
-    return {
-        "slices": len(slices), "published_ms": round(theirs, 3), "ours_ms": round(ours, 3),
-        "published_per_second": round(1e3 / theirs, 1), "ours_per_second": round(1e3 / ours, 1),
-        "ratio": round(theirs / ours, 1),
-    }  # fmt: skip
+    loader = loader_of(pack_slices(folder, slices), encode, list, **settings)
+    return min(_cpu_ms(sample for batch in loader for sample in batch) for _ in range(passes)) / num_draws
 
 
 def _cpu_ms(samples: Iterator[tuple[torch.Tensor, torch.Tensor]]) -> float:

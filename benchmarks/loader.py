@@ -24,7 +24,13 @@ from benchmarks import _elastic, _ours, _published, _scale
 
 RESULTS = Path(__file__).parent / "results" / "loader.json"
 PEERS = Path("work/peers")
-PEER_PACKAGES = ("mosaicml-streaming==0.13.0", "litdata==0.2.76", "webdataset==1.0.2", "torch==2.13.0", "pillow")
+PEER_PACKAGES = (
+    "mosaicml-streaming==0.13.0",
+    "litdata==0.2.76",
+    "webdataset==1.0.2",
+    "torch==2.13.0",
+    "simplejpeg==1.9.0",
+)
 READERS = ("webdataset", "streaming", "litdata")
 BTCV = Path("/work/shared/data/imed361m/BTCV")
 
@@ -83,11 +89,8 @@ def beside_peers(folder: Path, num_samples: int) -> dict[str, Any]:
 
 def beside_published(folder: Path, num_slices: int) -> dict[str, Any]:
     """Simulated slices, and real ones where they lie at hand."""
-    simulated = _published.write_slices(folder / "slices", num_slices)
-    results = {"simulated": _published.compare(simulated, folder / "packed", passes=3)}
-    real = _published.listed_slices(BTCV)
-    if real:
-        results["btcv"] = _published.compare(real, folder / "packed_btcv", passes=3)
+    sets = {"simulated": _published.write_slices(folder / "slices", num_slices), "btcv": _published.listed_slices(BTCV)}
+    results = _published.compare({name: slices for name, slices in sets.items() if slices}, folder / "packed", passes=3)
     print("published", results, flush=True)
     return results
 

@@ -24,6 +24,7 @@ from shards.block_cache import BlockCache
 from shards.draw_log import DrawLog
 from shards.drawn import DrawReader, Encode, Unreadable
 from shards.epoch import EveryRow, Plan, RunPlan
+from shards.heap import keep_freed_memory
 from shards.reader import LocalReader, Reader
 from shards.rows import packed_rows, sample_id_of, writable_folder
 from shards.steps import rank_share, step_bounds
@@ -136,6 +137,8 @@ class Loader:
         shares = _Shares(self.epoch, self._bounds(self.position), self.config.rank, self.config.world_size)
         if self.log is not None:
             self.log.begin(self.epoch, self.position)
+        if not self.config.num_workers:
+            keep_freed_memory()
         self.plan.draws(self.epoch)  # planned before workers start, who then only map it
         loader: DataLoader[_Given] = DataLoader(
             self.batches,
@@ -143,6 +146,7 @@ class Loader:
             batch_size=None,  # a share is a batch already
             collate_fn=_as_is,
             num_workers=self.config.num_workers,
+            worker_init_fn=_prepare,
             generator=torch.Generator(),  # its own: iterating must not move the trainer's random state
         )
         for (_, start, end, _), given in zip(shares, loader, strict=True):
@@ -207,7 +211,7 @@ def open_shards(
 
     ``encode(record, generator)`` is given a generator that depends on (seed, epoch, position) only and is good
     for this call. Numpy arrays in a batch, or in the samples of a list, are handed over as torch tensors, which
-    travel between processes by shared memory.
+    travel between processes by shared memory. The processes that read keep freed memory (``shards.heap``).
     Raises: ValueError for a split without packed samples, or training rows without weights.
     """
     if not isinstance(workspace, Workspace):
@@ -234,12 +238,26 @@ def _tensors(batch: Any, depth: int = 2) -> Any:
     Not deeper: walking every field of every sample costs more than the whole of reading it.
     """
     if isinstance(batch, np.ndarray) and batch.dtype.kind in "biuf":
-        return torch.from_numpy(batch if batch.flags.writeable else batch.copy())
+        return torch.from_numpy(batch if batch.flags.writeable else _own_copy(batch))
     if depth and type(batch) in (list, tuple):
         return type(batch)([_tensors(item, depth - 1) if type(item) in _HOLD_ARRAYS else item for item in batch])
     if depth and type(batch) is dict:
         return {key: _tensors(item, depth - 1) for key, item in batch.items()}
     return batch
+
+
+def _own_copy(array: NDArray[Any]) -> NDArray[Any]:
+    """``array`` in memory of its own; five times as fast as ``array.copy()`` for the channels of a grey picture."""
+    if array.ndim < 3 or array.strides[-1] != 0:
+        return array.copy()
+    copy = np.empty(array.shape, array.dtype)
+    for channel in range(array.shape[-1]):
+        copy[..., channel] = array[..., channel]
+    return copy
+
+
+def _prepare(worker: int) -> None:
+    keep_freed_memory()
 
 
 def _as_is(given: Any) -> Any:

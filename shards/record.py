@@ -7,7 +7,6 @@ and where there are masks ``K.masks.npz`` (``shards.mask_planes``).
 
 import dataclasses
 import functools
-import io
 import json
 import struct
 import zlib
@@ -122,17 +121,11 @@ def _fields(members: Members) -> Any:
 
 
 def _images(members: Members) -> list[NDArray[np.uint8]]:
+    from shards.picture import decode_picture  # here: a record made of pixels needs no decoder installed
+
     names = [name for name in members if name.rpartition(".")[2] in IMAGE_SUFFIXES]
     names.sort(key=lambda name: int(name.split(".")[0]) if "." in name else 0)
-    return [_pixels(Image.open(io.BytesIO(members[name]))) for name in names]
-
-
-def _pixels(picture: Image.Image) -> NDArray[np.uint8]:
-    """uint8 [h, w, 3], read-only; a grey picture's three channels are one memory."""
-    if picture.mode == "L":
-        grey_hw = np.asarray(picture)
-        return np.broadcast_to(grey_hw[..., None], (*grey_hw.shape, 3))
-    return np.asarray(picture.convert("RGB"))
+    return [decode_picture(members[name]) for name in names]
 
 
 def _masks(members: Members) -> NDArray[np.bool_] | None:
