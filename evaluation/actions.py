@@ -8,6 +8,7 @@ from evaluation.census_figures import pair_words
 from evaluation.corpus import NO_BIAS_QUESTION, Corpus, attributes_of, extremes_of
 from evaluation.page import name_of, percent, sentence_case
 from evaluation.rows import EVERYTHING
+from ingest.applicability import MISSING
 
 Row = dict[str, Any]
 MISSING_SHARE = 0.2
@@ -90,14 +91,16 @@ def _together(corpus: Corpus) -> list[Finding]:
 
 def _unknown(corpus: Corpus) -> list[Finding]:
     """Attributes that too many rows do not tell: no weight can repair that."""
+    missed = corpus.missingness or [row for row in corpus.counts if row["level"] == MISSING]
     return [
         Finding(
-            row["attribute"], row["level"],
-            f"{sentence_case(name_of(row['attribute']))} is not known for {percent(row['share'])} of rows.",
+            row["attribute"], MISSING,
+            f"{sentence_case(name_of(row['attribute']))} is not known for {percent(row['share'])} of "
+            f"{'rows' if row.get('num_applicable') in (None, row['num_rows']) else 'the rows it applies to'}.",
             "No weight can repair this: weighting leaves such rows free.", answered=False,
         )
-        for row in corpus.counts
-        if row["dataset"] == EVERYTHING and row["level"] == "__missing__" and (row["share"] or 0) > MISSING_SHARE
+        for row in missed
+        if row["dataset"] == EVERYTHING and (row["share"] or 0) > MISSING_SHARE
     ]  # fmt: skip
 
 

@@ -9,13 +9,16 @@ from typing import Any
 
 from evaluation.figures import plain, styled
 from evaluation.page import BLUE, GREY, ORANGE, VERMILION, name_of
-from ingest.attributes import MISSING, NOT_APPLICABLE
+from ingest.applicability import MISSING, NOT_APPLICABLE
+from ingest.attributes import ABSENT_LEVELS
 
 Row = dict[str, Any]
-ABSENT = frozenset({MISSING, NOT_APPLICABLE, "unknown"})
 INK = "#17202b"
-SOURCE_COLOURS = {"metadata": BLUE, "curated": "#56B4E9", "rule": ORANGE, "model": VERMILION, MISSING: "#b9c3cf"}
-"""Sources, most trusted first."""
+SOURCE_COLOURS = {
+    "metadata": BLUE, "curated": "#56B4E9", "rule": ORANGE, "model": VERMILION, MISSING: "#b9c3cf",
+    NOT_APPLICABLE: "#e6eaef",
+}  # fmt: skip
+"""Sources, most trusted first; then none, and none needed."""
 _LONGEST_LABEL = 22
 _BAR_PX = 34
 
@@ -33,7 +36,7 @@ def level_shares(rows: Sequence[Row], *, expected: Mapping[str, float] | None = 
     figure = go.Figure()
     figure.add_bar(
         orientation="h", y=list(range(len(rows))), x=shares, width=0.6, showlegend=False,
-        marker={"color": [GREY if row["level"] in ABSENT else BLUE for row in rows]},
+        marker={"color": [GREY if row["level"] in ABSENT_LEVELS else BLUE for row in rows]},
         error_x={
             "type": "data", "symmetric": False, "color": INK, "thickness": 1.4, "width": 3,
             "array": [_gap(row["high"], share) for row, share in zip(rows, shares, strict=True)],
@@ -179,7 +182,7 @@ def _beside(
     for place, (row, end) in enumerate(zip(rows, reach, strict=True)):
         figure.add_annotation(
             x=end, y=place, xshift=9, text=_share_words(row), showarrow=False, xanchor="left", align="left",
-            font={"size": 12, "color": GREY if row["suppressed"] or row["level"] in ABSENT else INK},
+            font={"size": 12, "color": GREY if row["suppressed"] or row["level"] in ABSENT_LEVELS else INK},
         )  # fmt: skip
     figure.update_xaxes(range=[0, 1.8 * widest])
 

@@ -15,7 +15,7 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from evaluation.rows import EVERYTHING, ordered_levels
-from ingest.attributes import MISSING, NOT_APPLICABLE, connect_delta
+from ingest.attributes import ABSENT_LEVELS, connect_delta
 from ingest.workspace import Workspace
 
 Row = dict[str, Any]
@@ -127,7 +127,7 @@ def extremes_of(counts: Sequence[Row], attribute: str) -> tuple[Row, Row] | None
 
 def is_absent(row: Row) -> bool:
     """Whether the level says that it is not known, or does not apply."""
-    return row["level"] in (MISSING, NOT_APPLICABLE, "unknown")
+    return row["level"] in ABSENT_LEVELS
 
 
 def numbered(associations: list[Row]) -> list[Row]:

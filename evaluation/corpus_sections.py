@@ -23,7 +23,8 @@ from evaluation.page import (
 )
 from evaluation.rows import EVERYTHING
 from evaluation.source_sections import source_sections
-from ingest.attributes import MISSING
+from ingest.applicability import NOT_APPLICABLE
+from ingest.attributes import UNKNOWN_LEVELS
 
 SHOWN_LEVELS = 16
 _PERSON_WORDS = {
@@ -85,8 +86,10 @@ def _balance(counts: list[Row], attribute: str) -> str | None:
         return None
     largest, smallest = extremes
     rows = levels_of(counts, attribute, EVERYTHING)
-    absent = sum(row["share"] or 0 for row in rows if row["level"] in (MISSING, "unknown"))
-    unknown = f" For {percent(absent)} it is not known." if absent else ""
+    absent = sum(row["share"] or 0 for row in rows if row["level"] in UNKNOWN_LEVELS)
+    apart = sum(row["share"] or 0 for row in rows if row["level"] == NOT_APPLICABLE)
+    whose = f"Of the {percent(1 - apart)} it applies to" if apart else "For"
+    unknown = f" {whose} {percent(absent / (1 - apart))}{',' * bool(apart)} it is not known." if absent else ""
     return (
         f"{sentence_case(name_of(largest['level']))} is the most frequent with {percent(largest['share'])} of rows, "
         f"{name_of(smallest['level'])} the rarest with {percent(smallest['share'])}.{unknown}"
@@ -179,7 +182,8 @@ def _census(corpus: Corpus) -> Markup:
     keys = "".join(f'<li><span style="background:{colour}"></span>{text(name)}</li>' for colour, name in legend)
     body = note(
         "A share of rows is shown with the number of persons behind it and its 95 % interval over persons. "
-        "Missing is a level of its own. A suppressed cell is one so small that it could point to a person."
+        "Missing and not applicable are levels of their own. A suppressed cell is one so small that it could point to "
+        "a person."
     )
     body += f'<ul class="legend">{keys}</ul>'
     for attribute in attributes_of(corpus.counts):

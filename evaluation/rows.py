@@ -14,7 +14,8 @@ from evaluation.class_truth import ClassTruth, class_truth, spaces_of_several
 from evaluation.metrics import METRICS, ClassRows, Metric, Row
 from evaluation.metrics.classification import accuracy
 from evaluation.metrics.vqa import strict_yes_or_no
-from ingest.attributes import MISSING, NOT_APPLICABLE
+from ingest.applicability import ATTRIBUTE_APPLIES, MISSING
+from ingest.attributes import ABSENT_LEVELS
 from ingest.census import WHOLE_CORPUS
 from ingest.errors import BadInput
 from ingest.sample import AGE_BANDS, AnswerType, Task, age_band_of
@@ -23,7 +24,7 @@ EVERYTHING = WHOLE_CORPUS
 """The level, attribute or dataset of everybody; counts and scores spell it alike."""
 SEVERAL = "several"
 _COLUMN_OF = {"label": "labels"}
-NO_GROUP = frozenset({MISSING, NOT_APPLICABLE, "unknown"})
+NO_GROUP = frozenset(ABSENT_LEVELS)
 """Levels that are shown but are no group of people: never the best or the worst one."""
 
 Bools = NDArray[np.bool_]
@@ -62,7 +63,8 @@ def _judge_task(predictions: pa.Table, samples: pa.Table, metric: Metric, task: 
     of_task = pa.array([str(value) == task for value in predictions["task"].to_pylist()])
     rows = predictions.filter(of_task)
     places = places_in(rows, samples)
-    wanted = {"dataset", "answer_type", "age_years", "label_space", *attributes, *_COLUMN_OF.values()}
+    wanted = {"dataset", "modality", "task", "answer_type", "age_years", "label_space", *attributes}
+    wanted |= {*_COLUMN_OF.values()}
     wanted &= set(samples.column_names)
     column = {name: samples[name].take(pa.array(places)).to_pylist() for name in sorted(wanted)}
     values = class_rows = None
@@ -102,14 +104,25 @@ def places_in(predictions: pa.Table, samples: pa.Table) -> NDArray[np.int64]:
 
 
 def level_column(column: dict[str, list[Any]], attribute: str) -> NDArray[np.object_]:
-    """Each sample's level of an attribute as text; null is ``__missing__``, age_band comes from age_years."""
+    """Each sample's level of an attribute as text; age_band comes from age_years.
+
+    Null is ``__missing__``, or ``__not_applicable__`` where samples say so (``ingest.applicability``).
+    """
     if attribute not in column and attribute == "age_band" and "age_years" in column:
         return _objects([age_band_of(_no_nan(age)) or MISSING for age in column["age_years"]])
     attribute = _COLUMN_OF.get(attribute, attribute)
     if attribute not in column:
         raise BadInput(f"attribute {attribute!r}: expected a column of samples, got {', '.join(column)}")
     values = column[attribute]
-    return _objects([MISSING if _no_nan(value) in (None, "", []) else _as_level(value) for value in values])
+    applies = ATTRIBUTE_APPLIES.get(attribute)
+    told = column.get(applies.column) if applies else None
+    absent = [MISSING] * len(values) if applies is None or told is None else list(map(applies.absent_of, told))
+    return _objects(
+        [
+            nothing if _no_nan(value) in (None, "", []) else _as_level(value)
+            for value, nothing in zip(values, absent, strict=True)
+        ]
+    )
 
 
 def _as_level(value: Any) -> str:

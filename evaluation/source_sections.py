@@ -7,6 +7,7 @@ from evaluation.page import Markup, Section, between, folded, name_of, note, per
 from evaluation.rows import EVERYTHING
 
 SUPPRESSED = '<span class="hidden">suppressed</span>'
+MISSING_NOTE = "Of the rows an attribute applies to, the share that does not say it. Nothing is filled in."
 PROVENANCE_NOTE = (
     "How the value of a row was established. Metadata and curated values were written by people who had the patient or "
     "the image before them; a rule reads free text, a model guesses."
@@ -37,7 +38,7 @@ def _missing(rows: list[Row]) -> Markup:
         for attribute in attributes_of(rows)
     ]
     columns = ["Attribute", *("all" if name == EVERYTHING else name for name in datasets)]
-    return note("Share of rows that do not say it (persons). Nothing is filled in.") + table(
+    return note(MISSING_NOTE + " In brackets: persons.") + table(
         columns, lines, caption="Missing, by attribute and data set"
     )
 
@@ -45,7 +46,9 @@ def _missing(rows: list[Row]) -> Markup:
 def _missing_cell(row: Row | None) -> Markup:
     if row is None:
         return "–"
-    return SUPPRESSED if row["suppressed"] else text(f"{percent(row['share'])} ({whole(row['num_persons'])})")
+    if row["share"] is None:
+        return SUPPRESSED if row["suppressed"] else "not applicable"
+    return text(f"{percent(row['share'])} ({whole(row['num_persons'])})")
 
 
 def _provenance(rows: list[Row], *, figures: bool) -> Markup:

@@ -10,13 +10,16 @@ import pyarrow as pa
 from deltalake import DeltaTable
 
 from ingest.anatomy import Anatomy
+from ingest.applicability import ATTRIBUTE_APPLIES, MISSING, NOT_APPLICABLE
 from ingest.modality import Modality
 from ingest.sample import AGE_BAND_SQL, AGE_BANDS, PERSON_KEY_SQL, AnswerType, Sex, Split, Task
 
-MISSING = "__missing__"
-NOT_APPLICABLE = "__not_applicable__"
-KEPT_LEVELS = (MISSING, NOT_APPLICABLE, "unknown", "other")
-"""Levels no target ever moves weight towards or away from: they say what is not known."""
+UNKNOWN_LEVELS = (MISSING, "unknown")
+"""Levels of a row that should say it and does not."""
+ABSENT_LEVELS = (*UNKNOWN_LEVELS, NOT_APPLICABLE)
+"""Levels that are no group of people or pictures: not known, or not to be known."""
+KEPT_LEVELS = (*ABSENT_LEVELS, "other")
+"""Levels no target ever moves weight towards or away from: they say what is not known, or what cannot be."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +53,20 @@ ATTRIBUTES: dict[str, Attribute] = {
     "anatomy_source": Attribute("anatomy_source"),
     "label": Attribute("labels", is_list=True),
 }
+
+
+def absent_sql(name: str) -> str:
+    """What stands where a row has no value of an attribute: MISSING, or NOT_APPLICABLE."""
+    applies = ATTRIBUTE_APPLIES.get(name)
+    return applies.absent_sql if applies else f"'{MISSING}'"
+
+
+def level_sql(name: str) -> str:
+    """The level of a row, or its list of levels, never null."""
+    attribute = ATTRIBUTES[name]
+    if attribute.is_list:
+        return f"coalesce(nullif(list_distinct({attribute.sql}), []), [{absent_sql(name)}])"
+    return f"coalesce({attribute.sql}, {absent_sql(name)})"
 
 
 def connect_samples(samples: Path) -> duckdb.DuckDBPyConnection:

@@ -15,8 +15,7 @@ import pyarrow as pa
 import scipy.stats
 from deltalake import DeltaTable
 
-from ingest.attributes import ATTRIBUTES, fetch
-from ingest.census.coded import level_sql
+from ingest.attributes import ATTRIBUTES, fetch, level_sql
 from ingest.census.counts import WHOLE_CORPUS
 from ingest.census.disclosure import is_small
 from ingest.census.intervals import Z_95

@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from ingest.attributes import ATTRIBUTES, MISSING, connect_samples, fetch
+from ingest.attributes import connect_samples, fetch, level_sql
 from ingest.errors import BadInput
 from ingest.workspace import Workspace
 from shards.draw_log import PLAN_NAME, logged_epochs, read_draw_log
@@ -147,7 +147,7 @@ def _margins(
 
 def _levels(connection: duckdb.DuckDBPyConnection, attribute: str) -> pa.ChunkedArray:
     """The level of each weighed row, in the order of the weights."""
-    query = f"""SELECT coalesce({ATTRIBUTES[attribute].sql}, '{MISSING}') AS level
+    query = f"""SELECT {level_sql(attribute)} AS level
                 FROM (SELECT sample_id, row_number() OVER () AS place FROM weighed)
                 JOIN samples USING (sample_id) ORDER BY place"""
     return fetch(connection, query)["level"]

@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from ingest.attributes import ATTRIBUTES, MISSING, fetch
+from ingest.attributes import fetch, level_sql
 from ingest.sample import Split
 from shards.assignment import PACKABLE_SQL
 from shards.design import Design
@@ -65,7 +65,7 @@ def collapse(connection: duckdb.DuckDBPyConnection, attributes: list[str]) -> Ce
     No training rows give no cells.
     """
     names = ["dataset", *(name for name in attributes if name != "dataset")]
-    columns = ", ".join(f"coalesce({ATTRIBUTES[name].sql}, '{MISSING}') AS \"level_{name}\"" for name in names)
+    columns = ", ".join(f'{level_sql(name)} AS "level_{name}"' for name in names)
     connection.execute(
         f"CREATE OR REPLACE TEMP VIEW training AS SELECT *, {columns} FROM samples "
         f"WHERE split = '{Split.TRAIN}' AND {PACKABLE_SQL}"

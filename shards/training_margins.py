@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from ingest.attributes import ATTRIBUTES, MISSING, fetch, quoted
+from ingest.attributes import ATTRIBUTES, fetch, level_sql, quoted
 from ingest.sample import PERSON_HASH_SQL
 from shards.cells import Cells
 
@@ -53,12 +53,7 @@ def training_margins(
 
 
 def _query(name: str, num_rows: int, *, view: str, identifiable: Collection[str]) -> str:
-    sql = ATTRIBUTES[name].sql
-    level = (
-        f"unnest(CASE WHEN len({sql}) > 0 THEN list_distinct({sql}) ELSE ['{MISSING}'] END)"
-        if ATTRIBUTES[name].is_list
-        else f"coalesce({sql}, '{MISSING}')"
-    )
+    level = f"unnest({level_sql(name)})" if ATTRIBUTES[name].is_list else level_sql(name)
     weight = "weight" if view == "weighed" else "1.0"
     names = ", ".join(f"'{quoted(dataset)}'" for dataset in sorted(identifiable))
     guarded = f"count(DISTINCT person) FILTER (dataset IN ({names}))" if names else "0"

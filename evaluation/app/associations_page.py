@@ -120,7 +120,7 @@ def _prevalence(rows: list[Row]) -> Any:
 
 
 def _adjusted(row: Row) -> str:
-    strata = name_of(row["strata"]) if row.get("strata") else "the strata"
+    strata = " and ".join(map(name_of, row["strata"])) if row.get("strata") else "the strata"
     cell = f"{name_of(row['strongest_a'])} with {name_of(row['strongest_b'])}"
     return (
         f"{sentence_case(cell)}: odds ratio {row['odds_ratio']:.2f} "

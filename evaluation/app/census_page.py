@@ -27,8 +27,8 @@ def layout(corpus: Corpus, *, attribute: str | None) -> Any:
         section(
             "Who is in the corpus, and who is missing",
             note(
-                "Share of rows, with the number of persons behind it and its 95 % interval over persons. Missing is a "
-                "level of its own. A suppressed cell is so small that it could point to a person."
+                "Share of rows, with the number of persons and its 95 % interval over persons. Missing and not "
+                "applicable are levels of their own. A suppressed cell is so small that it could point to a person."
             ),
             html.Div(
                 [

@@ -9,8 +9,8 @@ from evaluation.census_figures import source_shares
 from evaluation.corpus import Corpus, Row, attributes_of, census_rows
 from evaluation.page import name_of, percent, sentence_case, whole
 from evaluation.rows import EVERYTHING
-from evaluation.source_sections import PROVENANCE_NOTE, ordered_sources
-from ingest.attributes import MISSING
+from evaluation.source_sections import MISSING_NOTE, PROVENANCE_NOTE, ordered_sources
+from ingest.applicability import MISSING
 from ingest.workspace import Workspace
 
 
@@ -35,7 +35,7 @@ def _missing(corpus: Corpus) -> list[Any]:
     ]
     columns = ["Attribute", *("All" if name == EVERYTHING else name for name in datasets)]
     return [
-        note("Share of rows that do not say it, and of how many persons (n). Nothing is filled in."),
+        note(MISSING_NOTE + " Behind it: of how many persons (n)."),
         table(columns, lines, caption="Missing, by attribute and data set"),
     ]
 
@@ -45,6 +45,8 @@ def _missing_cell(row: Row | None) -> Any:
         return "none"
     if row["suppressed"]:
         return SUPPRESSED
+    if row["share"] is None:
+        return "not applicable"
     persons = row["num_persons"]
     return f"{percent(row['share'])} (n {whole(persons)})"
 
@@ -70,19 +72,26 @@ def _protocol(rows: list[Row]) -> list[Any]:
     if not rows:
         return [note("No acquisition settings were read.")]
     cells = [
-        [f"{name_of(row['field'])}{' (' + row['unit'] + ')' if row['unit'] else ''}",
-         "All" if row["dataset"] == EVERYTHING else row["dataset"],
-         *([SUPPRESSED] * 4 if row["suppressed"] else [
-             whole(row["num_persons"]), f"{row['median']:g}", f"{row['q1']:g} to {row['q3']:g}",
+        [name_of(row["field"]), row["dataset"],
+         *([SUPPRESSED] * 5 if row["suppressed"] else [
+             whole(row["num_persons"]), _share_known(row), f"{row['median']:g}", f"{row['q1']:g} to {row['q3']:g}",
              "–" if row["eta2"] is None else f"{row['eta2']:.2f}"])]
         for row in rows
     ]  # fmt: skip
     return [
-        note("Heterogeneity is the share of the ranks' variance that lies between data sets: 0 none, 1 all of it."),
+        note(
+            "Known: of the rows whose modality has the setting, the share that says it. Heterogeneity is the share of "
+            "the ranks' variance that lies between data sets: 0 none, 1 all of it."
+        ),
         html.Div(
             table(
-                ["Setting", "Data set", "Persons", "Median", "Middle half", "Heterogeneity"], cells,
+                ["Setting", "Data set", "Persons", "Known", "Median", "Middle half", "Heterogeneity"], cells,
                 caption="Acquisition settings", words=2,
             )
         ),
     ]  # fmt: skip
+
+
+def _share_known(row: Row) -> str:
+    """A dash for an older census, which did not count the rows a setting applies to."""
+    return percent(row["num_rows"] / row["num_applicable"]) if row.get("num_applicable") else "–"

@@ -4,7 +4,7 @@ import base64
 import io
 from collections.abc import Mapping
 
-from ingest.attributes import ATTRIBUTES, MISSING, connect_samples
+from ingest.attributes import ATTRIBUTES, connect_samples, level_sql
 from ingest.disguise import Folder
 from ingest.images import read_picture
 from ingest.pixels import CorruptImage
@@ -22,8 +22,8 @@ def examples(workspace: Workspace, roots: Mapping[str, Folder], *, attribute: st
     """
     if not roots or not workspace.samples.exists():
         return []
-    sql = ATTRIBUTES[attribute].sql
-    holds = f"list_contains({sql}, ?)" if ATTRIBUTES[attribute].is_list else f"coalesce({sql}, '{MISSING}') = ?"
+    sql = level_sql(attribute)
+    holds = f"list_contains({sql}, ?)" if ATTRIBUTES[attribute].is_list else f"{sql} = ?"
     allowed = ", ".join("?" for _ in roots)
     rows = (
         connect_samples(workspace.samples)

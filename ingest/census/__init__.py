@@ -20,15 +20,18 @@ never a blank. Persons, not rows, carry every interval and every test. Tables wi
                     explained, reversal; strongest first
     prevalence      attribute, level, label, num_rows, num_persons, num_positive, prevalence, low, high,
                     difference, difference_low, difference_high (to the rest), ratio, ratio_low, ratio_high, suppressed
-    missingness     attribute, dataset, num_rows, num_persons, num_missing, share, low, high, suppressed
+    missingness     attribute, dataset, num_rows, num_applicable (rows it applies to, ingest.applicability),
+                    num_persons, num_missing, share (of those it applies to), low, high, suppressed
     missing_tests   attribute, against, level (one label), cramers_v, p_value, q_value, family_size
-    protocol        field, dataset, num_rows, num_persons, median, q1, q3, eta2 (repeated), suppressed
+    protocol        field, dataset, num_rows, num_applicable (rows whose modality has the field), num_persons,
+                    median, q1, q3, eta2 (repeated), suppressed
     protocol_pairs  field, dataset_a, dataset_b, ks, p_value, q_value, family_size
     protocol_values field, dataset, value, num_rows, num_persons, share, suppressed (vendor, view, kernel ...)
     intersections   order (2 | 3), attribute_1, level_1, attribute_2, level_2, attribute_3, level_3 (null at order 2),
-                    num_rows, num_persons, share, expected (rows if independent), lift, low, high, suppressed
-    provenance      attribute, source (metadata | curated | rule | model | __missing__), dataset, num_rows,
-                    num_persons, share, suppressed
+                    num_rows, num_persons, share, expected (if independent among the rows all
+                    attributes apply to), lift, low, high, suppressed
+    provenance      attribute, source (metadata | curated | rule | model | __missing__ | __not_applicable__),
+                    dataset, num_rows, num_persons, share, suppressed
     corrected       attribute, dataset, level, tagged (share), corrected (share), low, high, num_audited,
                     status (audited | unverified), suppressed (noise-corrected shares, with an audit file only)
     drift           before, after (versions of the samples table), attribute, level, dataset, rows_before, rows_after,

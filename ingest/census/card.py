@@ -89,7 +89,7 @@ def _share_findings(counts: pa.Table) -> list[tuple[str, str, str]]:
 
 def _missing_findings(missing: pa.Table) -> list[tuple[str, str, str]]:
     return [
-        (_percent(row["share"]), f"of rows do not say {row['attribute']}.",
+        (_percent(row["share"]), f"of the rows that {row['attribute']} applies to do not say it.",
          _query("missingness", "share", row, ("attribute", "dataset")))
         for row in missing.to_pylist()
         if row["dataset"] == WHOLE_CORPUS and not row["suppressed"] and row["share"]

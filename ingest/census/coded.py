@@ -13,7 +13,8 @@ import pyarrow as pa
 import scipy.sparse
 from numpy.typing import NDArray
 
-from ingest.attributes import ATTRIBUTES, MISSING, fetch
+from ingest.applicability import MISSING
+from ingest.attributes import ATTRIBUTES, fetch, level_sql
 from ingest.sample import PERSON_HASH_SQL
 
 Ints = NDArray[np.int64]
@@ -72,6 +73,10 @@ class Coded:
         counted = np.bincount(self.dataset_P, minlength=len(self.datasets))
         return dict(zip(self.datasets, counted.tolist(), strict=True))
 
+    @property
+    def rows_by_dataset(self) -> dict[str, int]:
+        return dict(zip(self.datasets, self.row_counts["dataset"].sum(1).tolist(), strict=True))
+
     def single(self, attribute: str) -> NDArray[np.integer]:
         """[N] the one level of every row. Not for list attributes."""
         return self.occurrences[attribute].codes
@@ -102,14 +107,6 @@ def encode(connection: duckdb.DuckDBPyConnection, attributes: Sequence[str]) -> 
         units={unit: table[unit].to_numpy()[order] for unit in UNIT_SQL},
         row_counts={name: _row_counts(counts[name], levels[name], position) for name in names},
     )
-
-
-def level_sql(name: str) -> str:
-    """The level of a row, or its list of levels, never null: MISSING stands for absent."""
-    attribute = ATTRIBUTES[name]
-    if attribute.is_list:
-        return f"coalesce(nullif(list_distinct({attribute.sql}), []), ['{MISSING}'])"
-    return f"coalesce({attribute.sql}, '{MISSING}')"
 
 
 def level_counts(connection: duckdb.DuckDBPyConnection, names: Sequence[str]) -> dict[str, dict[tuple[str, str], int]]:

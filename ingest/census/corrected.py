@@ -15,8 +15,9 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from ingest.attributes import ATTRIBUTES, MISSING, fetch
-from ingest.census.coded import Coded, level_sql
+from ingest.applicability import MISSING, NOT_APPLICABLE
+from ingest.attributes import ATTRIBUTES, fetch, level_sql
+from ingest.census.coded import Coded
 from ingest.census.counts import WHOLE_CORPUS
 from ingest.errors import BadInput
 
@@ -99,7 +100,7 @@ def _confusion(connection: duckdb.DuckDBPyConnection, audit: Path, attribute: st
         raise BadInput(f"{audit}: {attribute}: expected sample_id of the samples table, got {lost} that are not in it")
     declared = ATTRIBUTES[attribute].levels
     for row in rows:
-        if declared is not None and row["truth"] not in (*declared, MISSING):
+        if declared is not None and row["truth"] not in (*declared, MISSING, NOT_APPLICABLE):
             raise BadInput(f"{audit}: {attribute}: expected truth of {', '.join(declared)}, got {row['truth']!r}")
     return {(row["tagged"], row["truth"]): row["num_rows"] for row in rows}
 

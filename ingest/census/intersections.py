@@ -3,12 +3,14 @@
 import itertools
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from ingest.applicability import NOT_APPLICABLE
 from ingest.attributes import ATTRIBUTES
 from ingest.census.coded import NUM_THREADS, Coded, Ints, runs
 from ingest.census.disclosure import close, is_small
@@ -40,20 +42,19 @@ def intersections(
 ) -> pa.Table:
     """INTERSECTIONS_SCHEMA of the whole corpus: cells of 2 to ``order`` attributes where 5 rows or more are expected.
 
-    Shares are of all rows; cells of levels that are not known are left to the counts. The interval of a lift is that of
-    its logarithm by the delta method, with every person as one witness.
+    Shares are of all rows, expectations among the rows that all attributes of a cell apply to; cells of levels that are
+    not known are left to the counts. The interval of a lift is that of its logarithm by the delta method, with every
+    person as one witness.
     """
     singles = [variable(coded, name) for name in attributes if not ATTRIBUTES[name].is_list]
     singles = [one for one in singles if len(one.levels) > 1]
-    margins = {one.name: np.bincount(one.codes + 1, minlength=len(one.levels) + 1)[1:] for one in singles}
+    populations = _Populations(coded, singles)
     guarded = np.isin(coded.dataset_P, [coded.datasets.index(name) for name in identifiable & set(coded.datasets)])
     frames: list[pa.Table] = []
-    lifts: dict[tuple[str, str], Floats] = {}
-    num_effective = effective_persons(coded.size_P)
     with ThreadPoolExecutor(NUM_THREADS) as threads:
         for number in range(2, order + 1):  # lifts of pairs are all there before order 3 asks for them
             crossed = threads.map(
-                lambda variables: _cross(coded, variables, margins, lifts, num_effective, guarded, below),
+                lambda variables: _cross(coded, variables, populations.of(variables), guarded, below),
                 itertools.combinations(singles, number),
             )
             frames += [table for table in crossed if table is not None]
@@ -61,12 +62,71 @@ def intersections(
     return pa.concat_tables([empty, *frames])
 
 
+@dataclass(frozen=True)
+class _Population:
+    """The rows that some attributes all apply to. inside: [N], None where that is every row."""
+
+    inside: NDArray[np.bool_] | None
+    num_rows: int
+    num_effective: float
+    margins: dict[str, Ints]
+    lifts: dict[tuple[str, str], Floats] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, coded: Coded, singles: Sequence[Variable], inside: NDArray[np.bool_] | None) -> "_Population":
+        margins = {
+            one.name: np.bincount((one.codes if inside is None else one.codes[inside]) + 1,
+                                  minlength=len(one.levels) + 1)[1:]
+            for one in singles
+        }  # fmt: skip
+        if inside is None:
+            return cls(None, coded.num_rows, effective_persons(coded.size_P), margins)
+        sizes = np.bincount(coded.person_N[inside], minlength=coded.num_persons)
+        return cls(inside, int(sizes.sum()), effective_persons(sizes), margins)
+
+    def shares(self, one: Variable) -> Floats:
+        return np.asarray(self.margins[one.name] / max(1, self.num_rows))
+
+    def lift(self, a: Variable, b: Variable) -> Floats:
+        """[r, c] how much more often the levels of two attributes meet in this population."""
+        if (a.name, b.name) not in self.lifts:
+            shape = (len(a.levels), len(b.levels))
+            codes, rows = _cell_codes((a, b), shape)
+            codes = codes if self.inside is None else codes[self.inside[rows]]
+            self.note(a, b, np.bincount(codes, minlength=shape[0] * shape[1]).reshape(shape))
+        return self.lifts[a.name, b.name]
+
+    def note(self, a: Variable, b: Variable, met: Ints) -> None:
+        with np.errstate(divide="ignore", invalid="ignore"):
+            expected = np.multiply.outer(self.shares(a), self.shares(b)) * self.num_rows
+            self.lifts[a.name, b.name] = np.nan_to_num(met / expected)
+
+
+class _Populations:
+    """One population per set of attributes that do not apply to every row; most have none and share one."""
+
+    def __init__(self, coded: Coded, singles: Sequence[Variable]) -> None:
+        self._coded, self._singles = coded, singles
+        found = {one.name: coded.occurrences[one.name] for one in singles}
+        self._partial = {
+            name: levels.codes != levels.levels.index(NOT_APPLICABLE)
+            for name, levels in found.items() if NOT_APPLICABLE in levels.levels
+        }  # fmt: skip
+        self._known: dict[tuple[str, ...], _Population] = {}
+
+    def of(self, variables: Sequence[Variable]) -> _Population:
+        key = tuple(one.name for one in variables if one.name in self._partial)
+        if key not in self._known:
+            inside = np.logical_and.reduce([self._partial[name] for name in key]) if key else None
+            self._known[key] = _Population.of(self._coded, self._singles, inside)
+        return self._known[key]
+
+
 def _cross(
-    coded: Coded, variables: tuple[Variable, ...], margins: dict[str, Ints], lifts: dict[tuple[str, str], Floats],
-    num_effective: float, guarded: NDArray[np.bool_], below: int,
-) -> pa.Table | None:  # fmt: skip
-    total = coded.num_rows
-    shares = [margins[one.name] / total for one in variables]
+    coded: Coded, variables: tuple[Variable, ...], population: _Population, guarded: NDArray[np.bool_], below: int
+) -> pa.Table | None:
+    total = population.num_rows
+    shares = [population.shares(one) for one in variables]
     expected = total * _outer(shares)
     cells = np.flatnonzero(expected.ravel() >= MIN_EXPECTED)
     if not len(cells):
@@ -79,18 +139,17 @@ def _cross(
     num_persons = np.bincount(cell, minlength=size)
     observed = num_rows.reshape(shape) / total
     if len(variables) == 2:
-        with np.errstate(divide="ignore", invalid="ignore"):
-            lifts[variables[0].name, variables[1].name] = np.nan_to_num(observed / (expected / total))
-    variance = _log_lift_variance(observed, shares, [one.name for one in variables], lifts)
-    lift, low, high = _lift_interval(num_rows, expected.ravel(), variance.ravel() / num_effective, num_effective, total)
+        population.note(*variables, num_rows.reshape(shape))
+    variance = _log_lift_variance(observed, shares, variables, population).ravel() / population.num_effective
+    lift, low, high = _lift_interval(num_rows, expected.ravel(), variance, population.num_effective, total)
     hidden = np.zeros(size, bool)
     if guarded.any():
         inside = np.bincount(cell[guarded[person]], minlength=size).reshape(shape)
         hidden = _hidden(inside, below).ravel()
     return _frame(
         variables, cells, shape,
-        {"num_rows": num_rows, "num_persons": num_persons, "share": num_rows / total, "expected": expected.ravel(),
-         "lift": lift, "low": low, "high": high}, hidden,
+        {"num_rows": num_rows, "num_persons": num_persons, "share": num_rows / coded.num_rows,
+         "expected": expected.ravel(), "lift": lift, "low": low, "high": high}, hidden,
     )  # fmt: skip
 
 
@@ -113,7 +172,7 @@ def _cell_codes(variables: tuple[Variable, ...], shape: tuple[int, ...]) -> tupl
 
 
 def _log_lift_variance(
-    observed: Floats, shares: list[Floats], names: list[str], lifts: dict[tuple[str, str], Floats]
+    observed: Floats, shares: list[Floats], variables: Sequence[Variable], population: _Population
 ) -> Floats:
     """n times the variance of ln(p / prod p_j): 1/p - 1 - sum (1/p_j - 1) + 2 sum over pairs (lift_ij - 1).
 
@@ -124,10 +183,9 @@ def _log_lift_variance(
         for axis, share in enumerate(shares):
             variance = variance - _along(1 / share - 1, axis, len(shares))
     for first, second in itertools.combinations(range(len(shares)), 2):
-        pair = lifts.get((names[first], names[second]))
-        if pair is not None:
-            spread = [slice(None) if axis in (first, second) else None for axis in range(len(shares))]
-            variance = variance + 2 * (pair - 1)[tuple(spread)]
+        pair = population.lift(variables[first], variables[second])
+        spread = [slice(None) if axis in (first, second) else None for axis in range(len(shares))]
+        variance = variance + 2 * (pair - 1)[tuple(spread)]
     return np.asarray(variance)
 
 

@@ -7,10 +7,13 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from ingest.attributes import ATTRIBUTES, MISSING
+from ingest.applicability import MISSING, NOT_APPLICABLE
+from ingest.attributes import ATTRIBUTES, UNKNOWN_LEVELS
 from ingest.census.association import cramers_v, effective_rows_of
 from ingest.census.coded import Coded
-from ingest.census.pairs import SITES_AND_DEVICES, UNKNOWN_LEVELS, Pair, Variable, label_variables, variable
+from ingest.census.counts import WHOLE_CORPUS
+from ingest.census.intervals import MIN_PERSONS, Strata, effective_persons, effective_rows, sizes_of, wilson
+from ingest.census.pairs import SITES_AND_DEVICES, Pair, Variable, label_variables, variable
 from ingest.census.permutation import benjamini_hochberg, permutation_p
 
 MISSINGNESS_SCHEMA = pa.schema(
@@ -18,6 +21,7 @@ MISSINGNESS_SCHEMA = pa.schema(
         ("attribute", pa.string()),
         ("dataset", pa.string()),
         ("num_rows", pa.int64()),
+        ("num_applicable", pa.int64()),
         ("num_persons", pa.int64()),
         ("num_missing", pa.int64()),
         ("share", pa.float64()),
@@ -39,26 +43,56 @@ MISSING_TESTS_SCHEMA = pa.schema(
 )
 
 
-def missingness(counts: pa.Table, totals: dict[str, int]) -> pa.Table:
-    """MISSINGNESS_SCHEMA from COUNTS_SCHEMA: the share of rows that miss each attribute, 0 where none does.
+def missingness(coded: Coded, counts: pa.Table, *, num_resamples: int = 1000, seed: int = 0) -> pa.Table:
+    """MISSINGNESS_SCHEMA from COUNTS_SCHEMA: of the rows an attribute applies to, the share that misses it.
 
-    num_persons are those with a row that misses it. Args: totals: rows of every data set and of the whole corpus.
+    0 where none does, null where it applies to none. num_persons are those with a row that misses it.
     """
-    rows: list[dict[str, Any]] = []
     seen = counts.to_pylist()
     by_place = {(row["attribute"], row["dataset"], row["level"]): row for row in seen}
     with_hidden = {(row["attribute"], row["dataset"]) for row in seen if row["suppressed"]}
+    totals = coded.rows_by_dataset | {WHOLE_CORPUS: coded.num_rows}
+    rows: list[dict[str, Any]] = []
     for attribute, dataset in dict.fromkeys((row["attribute"], row["dataset"]) for row in seen):
-        row = by_place.get((attribute, dataset, MISSING))
-        closed = row["suppressed"] if row else (attribute, dataset) in with_hidden
+        missing, apart = (by_place.get((attribute, dataset, level)) for level in (MISSING, NOT_APPLICABLE))
+        known = [row for row in (missing, apart) if row]
+        closed = any(row["suppressed"] for row in known) or (not missing and (attribute, dataset) in with_hidden)
         figures: dict[str, Any] = {}
         if not closed:
-            figures = {"num_rows": totals[dataset], "num_missing": 0, "num_persons": 0, "share": 0.0}
-        if row and not closed:
-            figures |= {name: row[name] for name in ("num_persons", "share", "low", "high")}
-            figures["num_missing"] = row["num_rows"]
+            figures = _figures(missing, totals[dataset], apart["num_rows"] if apart else 0)
+        if missing and apart and not closed:
+            generator = np.random.default_rng([seed, zlib.crc32(f"missing|{attribute}|{dataset}".encode())])
+            num_effective = _effective_rows(coded, attribute, dataset, figures["share"], num_resamples, generator)
+            figures["low"], figures["high"] = wilson(figures["share"], num_effective)
         rows.append({"attribute": attribute, "dataset": dataset, **figures, "suppressed": closed})
     return pa.Table.from_pylist(rows, schema=MISSINGNESS_SCHEMA)
+
+
+def _figures(missing: dict[str, Any] | None, num_rows: int, num_apart: int) -> dict[str, Any]:
+    num_applicable = num_rows - num_apart
+    figures = {"num_rows": num_rows, "num_applicable": num_applicable, "num_missing": 0, "num_persons": 0}
+    if missing is None:
+        return figures | {"share": 0.0 if num_applicable else None}
+    figures |= {name: missing[name] for name in ("num_persons", "low", "high")}
+    return figures | {"num_missing": missing["num_rows"], "share": missing["num_rows"] / num_applicable}
+
+
+def _effective_rows(
+    coded: Coded, attribute: str, dataset: str, share: float, num_resamples: int, generator: np.random.Generator
+) -> float:
+    """n_eff of a share among the rows an attribute applies to, by the bootstrap of ``ingest.census.intervals``."""
+    found = coded.occurrences[attribute]
+    inside = (
+        np.ones(coded.num_rows, bool) if dataset == WHOLE_CORPUS else coded.dataset_N == coded.datasets.index(dataset)
+    )
+    applies = inside & (found.codes != found.levels.index(NOT_APPLICABLE))
+    sizes = np.bincount(coded.person_N[applies], minlength=coded.num_persons)
+    hits = np.bincount(coded.person_N[applies & (found.codes == found.missing)], minlength=coded.num_persons)
+    fallback = effective_persons(sizes)
+    if min(np.count_nonzero(hits), np.count_nonzero(hits < sizes)) < MIN_PERSONS:
+        return fallback
+    strata = Strata.of(hits[hits > 0], sizes[hits > 0], *sizes_of(sizes[sizes > 0]))
+    return effective_rows(*strata.draw(num_resamples, generator), share, fallback)
 
 
 def missing_tests(coded: Coded, attributes: Sequence[str], *, seed: int = 0) -> pa.Table:
@@ -84,14 +118,16 @@ def missing_tests(coded: Coded, attributes: Sequence[str], *, seed: int = 0) -> 
 
 
 def _known_or_not(coded: Coded, attributes: Sequence[str]) -> Iterator[Variable]:
-    """Attributes that some rows miss and some do not, as "known" and "missing"."""
+    """Attributes that some rows miss and some do not, as "known" and "missing", among the rows they apply to."""
     for name in attributes:
         if ATTRIBUTES[name].is_list:
             continue
         found = coded.occurrences[name]
-        missing = np.isin(np.array(found.levels), UNKNOWN_LEVELS)
-        if missing.any() and not missing.all():
-            yield Variable(name, ["known", "missing"], missing[found.codes].astype(np.int64))
+        place = np.select(
+            [np.isin(found.levels, UNKNOWN_LEVELS), np.isin(found.levels, (NOT_APPLICABLE,))], [1, -1], default=0
+        )
+        if {0, 1} <= set(place.tolist()):
+            yield Variable(name, ["known", "missing"], place[found.codes])
 
 
 def _partners(coded: Coded, attribute: str) -> Iterator[Variable]:

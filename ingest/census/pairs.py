@@ -6,11 +6,11 @@ from functools import cached_property
 
 import numpy as np
 
-from ingest.attributes import ATTRIBUTES, MISSING, NOT_APPLICABLE
+from ingest.applicability import MISSING
+from ingest.attributes import ABSENT_LEVELS, ATTRIBUTES
 from ingest.census.coded import Coded, Ints
 from ingest.census.intervals import Floats
 
-UNKNOWN_LEVELS = (MISSING, NOT_APPLICABLE, "unknown")
 MAX_LEVELS = 200
 """Levels told apart in a test; what is rarer is pooled into one, and a note says so."""
 POOLED = "(rarer levels)"
@@ -76,7 +76,7 @@ def variable(coded: Coded, name: str) -> Variable:
     """A one-level attribute: its known levels, the rarest beyond MAX_LEVELS pooled."""
     found = coded.occurrences[name]
     counts = np.bincount(found.codes, minlength=len(found.levels))
-    known = [code for code in np.argsort(-counts, kind="stable") if found.levels[code] not in UNKNOWN_LEVELS]
+    known = [code for code in np.argsort(-counts, kind="stable") if found.levels[code] not in ABSENT_LEVELS]
     kept, rest = sorted(known[:MAX_LEVELS]), known[MAX_LEVELS:]
     place = np.full(len(found.levels), -1)
     place[kept] = np.arange(len(kept))

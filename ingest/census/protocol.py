@@ -13,6 +13,7 @@ import pyarrow as pa
 import scipy.stats
 from numpy.typing import NDArray
 
+from ingest.applicability import SETTING_APPLIES
 from ingest.attributes import fetch
 from ingest.census.disclosure import is_small
 from ingest.census.permutation import benjamini_hochberg
@@ -23,6 +24,7 @@ PROTOCOL_SCHEMA = pa.schema(
         ("field", pa.string()),
         ("dataset", pa.string()),
         ("num_rows", pa.int64()),
+        ("num_applicable", pa.int64()),
         ("num_persons", pa.int64()),
         ("median", pa.float64()),
         ("q1", pa.float64()),
@@ -111,17 +113,34 @@ def _describe(
         "SELECT dataset, count(*) FROM protocol_entries WHERE field = ? GROUP BY dataset", [field]
     ).fetchall()
     num_rows = dict(counted)
+    applicable = _applicable(connection, field)
     eta2 = rank_eta2(list(values.values()))
     lines = []
     for dataset, value in values.items():
         line: dict[str, Any] = {"field": field, "dataset": dataset, "suppressed": False}
-        if dataset in identifiable and is_small(len(value), below):
+        num_applicable, num_without = applicable[dataset]
+        if dataset in identifiable and (is_small(len(value), below) or is_small(num_without, below)):
             lines.append(line | {"suppressed": True})
             continue
         q1, median, q3 = np.quantile(value, [0.25, 0.5, 0.75])
         figures = {"median": median, "q1": q1, "q3": q3, "eta2": eta2}
-        lines.append(line | figures | {"num_rows": num_rows[dataset], "num_persons": len(value)})
+        counts = {"num_rows": num_rows[dataset], "num_applicable": num_applicable, "num_persons": len(value)}
+        lines.append(line | figures | counts)
     return lines
+
+
+def _applicable(connection: duckdb.DuckDBPyConnection, field: str) -> dict[str, tuple[int, int]]:
+    """By data set: the rows that have the field or could have it, and the persons of those without it."""
+    applies = SETTING_APPLIES.get(field)
+    holds = applies.holds_sql if applies else "true"
+    rows = connection.execute(
+        "WITH told AS (SELECT dataset, modality, task, "
+        f"{PERSON_HASH_SQL} AS person, protocol[?] IS NOT NULL AS has FROM samples) "
+        "SELECT dataset, count(*), count(DISTINCT person) FILTER (NOT has) FROM told "
+        f"WHERE has OR {holds} GROUP BY dataset",
+        [field],
+    ).fetchall()
+    return {dataset: (num_rows, num_without) for dataset, num_rows, num_without in rows}
 
 
 def rank_eta2(groups: list[Floats]) -> float | None:

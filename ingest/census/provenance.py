@@ -6,7 +6,8 @@ import duckdb
 import numpy as np
 import pyarrow as pa
 
-from ingest.attributes import ATTRIBUTES, MISSING, fetch
+from ingest.applicability import MISSING
+from ingest.attributes import ATTRIBUTES, absent_sql, fetch
 from ingest.census.counts import WHOLE_CORPUS
 from ingest.census.disclosure import close, is_small
 from ingest.sample import COLUMNS, PERSON_HASH_SQL, Source
@@ -31,7 +32,7 @@ def source_sql(attribute: str) -> str:
     if ATTRIBUTES[attribute].is_list:
         absent = f"coalesce(len({ATTRIBUTES[attribute].sql}), 0) = 0"
     known = f"coalesce({column}, '{MISSING}')" if column in COLUMNS else f"'{Source.METADATA}'"
-    return f"CASE WHEN {absent} THEN '{MISSING}' ELSE {known} END"
+    return f"CASE WHEN {absent} THEN {absent_sql(attribute)} ELSE {known} END"
 
 
 def provenance(

@@ -7,11 +7,11 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from ingest.attributes import ABSENT_LEVELS
 from ingest.census.coded import Coded, Ints, runs
 from ingest.census.config import Reference
 from ingest.census.counts import WHOLE_CORPUS
 from ingest.census.intervals import Floats, wilson
-from ingest.census.pairs import UNKNOWN_LEVELS
 
 REFERENCE_SCHEMA = pa.schema(
     [
@@ -64,7 +64,7 @@ def _against(
 ) -> list[dict[str, Any]]:
     """Every level of the corpus or the reference; nothing where no row is known."""
     found = coded.occurrences[attribute]
-    known = np.isin(np.array(found.levels), UNKNOWN_LEVELS, invert=True)[found.codes]
+    known = np.isin(np.array(found.levels), ABSENT_LEVELS, invert=True)[found.codes]
     if place < len(coded.datasets):
         known &= coded.dataset_N == place
     levels = sorted({*(found.levels[code] for code in np.unique(found.codes[known])), *shares})

@@ -14,7 +14,7 @@ from ingest.census.association import associations
 from ingest.census.coded import Coded, encode
 from ingest.census.config import CensusConfig
 from ingest.census.corrected import correct_shares
-from ingest.census.counts import WHOLE_CORPUS, count_levels, count_persons
+from ingest.census.counts import count_levels, count_persons
 from ingest.census.disclosure import round_totals, suppress
 from ingest.census.diversity import summarise
 from ingest.census.intersections import intersections
@@ -102,7 +102,7 @@ def measure(
         "persons": round_totals(persons, counts, below=below, identifiable=identifiable),
         "summaries": summarise(counts),
         "reference": compare(coded, config.reference, hidden=hidden),
-        "missingness": missingness(counts, _rows_by_dataset(coded)),
+        "missingness": missingness(coded, counts, num_resamples=config.num_resamples),
     }
     steps: dict[str, Callable[[], pa.Table]] = {
         "associations": lambda: associations(coded, attributes),
@@ -123,11 +123,6 @@ def measure(
         num_resamples=config.num_resamples,
     )  # fmt: skip
     return tables | more, [*_notes(coded), *notes, *doubts]
-
-
-def _rows_by_dataset(coded: Coded) -> dict[str, int]:
-    counted = coded.row_counts["dataset"].sum(1)
-    return dict(zip(coded.datasets, counted.tolist(), strict=True)) | {WHOLE_CORPUS: coded.num_rows}
 
 
 def _notes(coded: Coded) -> list[str]:

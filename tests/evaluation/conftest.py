@@ -1,6 +1,5 @@
 """Predictions small enough to be judged by hand, and a workspace whose every stage has run."""
 
-import datetime
 import json
 import shutil
 from collections.abc import Callable, Iterator
@@ -16,11 +15,23 @@ from deltalake import write_deltalake
 from evaluation.fairness import gaps
 from evaluation.slices import score
 from ingest.census import ASSOCIATIONS_SCHEMA, COUNTS_SCHEMA
+from ingest.census.intersections import INTERSECTIONS_SCHEMA
+from ingest.census.missingness import MISSINGNESS_SCHEMA
+from ingest.census.prevalence import PREVALENCE_SCHEMA
+from ingest.census.protocol import PROTOCOL_SCHEMA
+from ingest.census.provenance import PROVENANCE_SCHEMA
+from ingest.census.reference import REFERENCE_SCHEMA
+from ingest.drift import DRIFT_SCHEMA, TOTALS_SCHEMA
 from ingest.quarantine import QUARANTINE_SCHEMA
 from ingest.sample import Sample, to_table
 from ingest.workspace import Workspace, write_json
 
 Tables = tuple[pa.Table, pa.Table]
+SCHEMAS = {
+    "reference": REFERENCE_SCHEMA, "associations": ASSOCIATIONS_SCHEMA, "prevalence": PREVALENCE_SCHEMA,
+    "missingness": MISSINGNESS_SCHEMA, "intersections": INTERSECTIONS_SCHEMA, "provenance": PROVENANCE_SCHEMA,
+    "protocol": PROTOCOL_SCHEMA, "drift": DRIFT_SCHEMA, "drift_totals": TOTALS_SCHEMA,
+}  # fmt: skip
 CHROMIUM = Path("/usr/bin/chromium")
 
 
@@ -169,7 +180,7 @@ def _write_further_census(space: Workspace) -> None:
     shown: dict[str, Any] = {"suppressed": False}
     whole = {"dataset": "__all__"} | shown
     population = {"d": 0.12, "null_95": 0.05, "p_value": 0.001, "reference": "city register", "version": "2",
-                  "date": datetime.date(2024, 1, 1)}  # fmt: skip
+                  "date": "2024-01-01"}  # fmt: skip
     tables: dict[str, list[dict[str, Any]]] = {
         "reference": [
             {"attribute": "sex", "level": level, "observed": seen, "expected": wanted, "ratio": seen / wanted,
@@ -180,7 +191,7 @@ def _write_further_census(space: Workspace) -> None:
             {"attribute_a": "sex", "attribute_b": b, "level_b": level, "num_rows": 95, "num_persons": 90,
              "cramers_v": v, "low": v - 0.1, "high": v + 0.1, "p_value": p, "q_value": 2 * p, "family_size": 7,
              "strongest_a": "female", "strongest_b": "dermoscopy", "odds_ratio": 3.0, "odds_low": 2.0,
-             "odds_high": 4.5, "mh_ratio": 1.1, "mh_low": 0.8, "mh_high": 1.5, "strata": "dataset",
+             "odds_high": 4.5, "mh_ratio": 1.1, "mh_low": 0.8, "mh_high": 1.5, "strata": ["dataset"],
              "homogeneity_p": 0.4, "explained": explained, "reversal": False}
             for b, level, v, p, explained in (
                 ("modality", None, 0.31, 2e-5, True), ("age_band", None, 0.22, 0.004, False),
@@ -195,8 +206,8 @@ def _write_further_census(space: Workspace) -> None:
             for level, share in (("female", 0.5), ("male", 0.35))
         ],
         "missingness": [
-            {"attribute": name, "dataset": dataset, "num_rows": 100, "num_persons": 90, "num_missing": 5,
-             "share": share, "low": 0.02, "high": 0.1, **shown}
+            {"attribute": name, "dataset": dataset, "num_rows": 100, "num_applicable": 100, "num_persons": 90,
+             "num_missing": 5, "share": share, "low": 0.02, "high": 0.1, **shown}
             for dataset in ("__all__", "skin", "chest") for name, share in (("sex", 0.05), ("age_band", 0.3))
         ],
         "intersections": [
@@ -215,8 +226,8 @@ def _write_further_census(space: Workspace) -> None:
             )
         ],
         "protocol": [
-            {"field": "kVp", "unit": "kV", "dataset": "chest", "num_rows": 40, "num_persons": 40, "median": 120.0,
-             "q1": 110.0, "q3": 125.0, "eta2": 0.4, **shown}
+            {"field": "kVp", "dataset": "chest", "num_rows": 40, "num_applicable": 50, "num_persons": 40,
+             "median": 120.0, "q1": 110.0, "q3": 125.0, "eta2": 0.4, **shown}
         ],
         "drift": [
             {"before": 0, "after": 1, "attribute": "sex", "level": level, "rows_before": 40, "rows_after": 50,
@@ -231,7 +242,7 @@ def _write_further_census(space: Workspace) -> None:
         ],
     }  # fmt: skip
     for name, rows in tables.items():
-        pq.write_table(pa.Table.from_pylist(rows), space.census / f"{name}.parquet")
+        pq.write_table(pa.Table.from_pylist(rows, schema=SCHEMAS[name]), space.census / f"{name}.parquet")
 
 
 @pytest.fixture
