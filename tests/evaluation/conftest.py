@@ -35,14 +35,31 @@ SCHEMAS = {
 CHROMIUM = Path("/usr/bin/chromium")
 
 
+# a closed network answers none of what Chromium asks for on its own (updates, sync): it must not ask
+CHROMIUM_FLAGS = [
+    "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--disable-quic", "--no-first-run",
+    "--disable-background-networking", "--disable-component-update", "--disable-sync",
+]  # fmt: skip
+
+
 @pytest.fixture(scope="session")
-def browser() -> Iterator[Any]:
+def chromium() -> Iterator[Any]:
     """One headless Chromium for every page test; without one they are skipped."""
     if not CHROMIUM.exists():
         pytest.skip(f"no browser at {CHROMIUM}: apt-get install chromium")
     playwright = pytest.importorskip("playwright.sync_api")
     with playwright.sync_playwright() as driver:
-        yield driver.chromium.launch(executable_path=str(CHROMIUM), args=["--no-sandbox"])
+        running = driver.chromium.launch(executable_path=str(CHROMIUM), args=CHROMIUM_FLAGS)
+        yield running
+        running.close()
+
+
+@pytest.fixture
+def browser(chromium: Any) -> Iterator[Any]:
+    """The shared Chromium; the windows a test leaves open, as a failing one does, close with it."""
+    yield chromium
+    for window in chromium.contexts:
+        window.close()
 
 
 def classified(correct_by_level: dict[str, list[list[int]]], *, attribute: str = "sex") -> Tables:
