@@ -46,6 +46,8 @@ def certificate_words(solution: Row) -> list[str]:
         f"{whole(solution['num_rows'])} training rows in {whole(solution['num_cells'])} cells, solved in "
         f"{solution['seconds']:.2f} seconds."
     )
+    if not solution.get("has_pictures", True):
+        said.append("No picture has come yet: these are the weights if all do. Weigh again once they are here.")
     if not solution["feasible"]:
         said.append(
             "Some targets contradict each other or the bounds: the residuals say by how much each margin is missed."

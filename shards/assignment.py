@@ -23,7 +23,8 @@ NUM_BITS = 64
 """The leading bits of a sample id that decide: 16 hex digits."""
 _BITS_SQL = "CASE WHEN regexp_matches(sample_id, '^[0-9a-f]{16}') THEN CAST('0x' || left(sample_id, 16) AS UBIGINT) END"
 ROWS_PER_BATCH = 2048  # DuckDB's vectors hold as many
-PACKABLE_SQL = f"image_status = '{ImageStatus.PRESENT}' AND task <> '{Task.UNLABELLED}'"
+LABELLED_SQL = f"task <> '{Task.UNLABELLED}'"
+PACKABLE_SQL = f"image_status = '{ImageStatus.PRESENT}' AND {LABELLED_SQL}"
 """What enters shards, and so what can be drawn in training."""
 _ORDER_SQL = "ORDER BY task, split, sample_id"
 

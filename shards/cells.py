@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from ingest.attributes import fetch, level_sql
 from ingest.sample import Split
-from shards.assignment import PACKABLE_SQL
+from shards.assignment import LABELLED_SQL, PACKABLE_SQL
 from shards.design import Design
 
 Vector = NDArray[np.float64]
@@ -25,6 +25,7 @@ class Cells:
 
     shares: [C]. levels: attribute -> its levels with rows, sorted; ``dataset`` always stands first.
     codes: attribute -> [C] index into them. caps: [C] highest ratio that the lifetime repetition cap allows.
+    has_pictures: False where no row has one yet.
     """
 
     shares: Vector
@@ -32,6 +33,7 @@ class Cells:
     codes: dict[str, NDArray[np.int64]]
     caps: Vector
     num_rows: int
+    has_pictures: bool
 
     @property
     def ones(self) -> Vector:
@@ -61,14 +63,22 @@ class Cells:
 def collapse(connection: duckdb.DuckDBPyConnection, attributes: list[str]) -> Cells:
     """Cells of equal dataset and equal levels of ``attributes``, sorted by them.
 
-    Makes the view ``training`` of every row that training can draw, each attribute's level as ``level_<name>``.
-    No training rows give no cells.
+    Makes the view ``training`` of every row that training can draw, each attribute's level as ``level_<name>``. A
+    corpus of which no picture has come yet is weighed as if all had. No training rows give no cells.
     """
+    for has_picture in (True, False):
+        cells = _collapse(connection, attributes, has_picture=has_picture)
+        if cells.num_rows:
+            break
+    return cells
+
+
+def _collapse(connection: duckdb.DuckDBPyConnection, attributes: list[str], *, has_picture: bool) -> Cells:
     names = ["dataset", *(name for name in attributes if name != "dataset")]
     columns = ", ".join(f'{level_sql(name)} AS "level_{name}"' for name in names)
     connection.execute(
         f"CREATE OR REPLACE TEMP VIEW training AS SELECT *, {columns} FROM samples "
-        f"WHERE split = '{Split.TRAIN}' AND {PACKABLE_SQL}"
+        f"WHERE split = '{Split.TRAIN}' AND {PACKABLE_SQL if has_picture else LABELLED_SQL}"
     )
     keys = ", ".join(f'"level_{name}"' for name in names)
     grouped = fetch(connection, f"SELECT {keys}, count(*) AS num_rows FROM training GROUP BY {keys}")
@@ -79,7 +89,8 @@ def collapse(connection: duckdb.DuckDBPyConnection, attributes: list[str]) -> Ce
     counts = grouped["num_rows"].to_numpy()[order].astype(np.float64)
     codes = {name: code[order] for name, code in codes.items()}
     uncapped = np.full(len(counts), np.inf)
-    return Cells(counts / max(counts.sum(), 1.0), levels, codes, uncapped, num_rows=int(counts.sum()))
+    num_rows = int(counts.sum())
+    return Cells(counts / max(num_rows, 1), levels, codes, uncapped, num_rows=num_rows, has_pictures=has_picture)
 
 
 def _encoded(column: pa.ChunkedArray) -> tuple[list[str], NDArray[np.int64]]:

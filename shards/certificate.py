@@ -90,6 +90,7 @@ def certify(cells: Cells, met: Met, compared: dict[str, Compared], method: str, 
         "softness": solution.softness,
         "num_cells": len(cells.shares),
         "num_rows": cells.num_rows,
+        "has_pictures": cells.has_pictures,
         "num_iterations": solution.num_iterations,
     }
 

@@ -115,7 +115,7 @@ def _cells(
 ) -> Cells:
     cells = collapse(connection, targeted)
     if cells.num_rows == 0:
-        raise BadInput(f"{workspace.samples}: expected training rows with a picture, got none to weigh")
+        raise BadInput(f"{workspace.samples}: expected labelled training rows, got none to weigh")
     num_levels = {name: len(cells.levels[name]) for name in targeted}
     if sum(num_levels.values()) > LARGEST_NUM_LEVELS:
         most = max(num_levels, key=lambda name: num_levels[name])

@@ -234,6 +234,26 @@ def test_no_training_rows_is_bad_input(tmp_path):
         weighed(workspace, {})
 
 
+def test_a_corpus_whose_pictures_have_not_come_is_weighed_as_if_they_had(tmp_path):
+    def write(*statuses):
+        rows = [
+            Sample(sample_id=f"{number:032x}", dataset="a", native_id=str(number), split="train", image_status=status,
+                   task="classification", sex=sex, source_file="x")
+            for number, (sex, status) in enumerate(zip(["female"] * 25 + ["male"] * 75, statuses, strict=True))
+        ]  # fmt: skip
+        workspace = Workspace(tmp_path)
+        write_deltalake(workspace.samples, to_table(rows), partition_by=["dataset"], mode="overwrite")
+        return workspace
+
+    planned, weights = weighed(write(*["absent"] * 100), {"sex": EQUAL})
+    assert not planned["has_pictures"] and planned["num_rows"] == 100
+    assert weights[:25].sum() == pytest.approx(50, abs=1e-3)
+    plan = {"attributes": ["sex"], "max_repeats": {}, "num_epochs": 1, "draws_per_epoch": 0}
+    weigh(write(*["present"] * 50, *["absent"] * 50), WeightsConfig(targets={"sex": EQUAL}), **plan)
+    arrived = json.loads((tmp_path / "weights" / "solution.json").read_text())
+    assert arrived["has_pictures"] and arrived["num_rows"] == 50
+
+
 def test_margins_of_few_training_persons_of_identifiable_data_are_hidden(skewed):
     plan = {"attributes": ["sex"], "max_repeats": {}, "num_epochs": 1, "draws_per_epoch": 0}
     weigh(skewed, WeightsConfig(), **plan, identifiable={"b"})
