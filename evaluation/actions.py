@@ -6,9 +6,10 @@ from typing import Any
 
 from evaluation.census_figures import pair_words
 from evaluation.corpus import NO_BIAS_QUESTION, Corpus, attributes_of, extremes_of
-from evaluation.page import name_of, percent, sentence_case
+from evaluation.page import name_of, sentence_case
 from evaluation.rows import EVERYTHING
 from ingest.applicability import MISSING
+from ingest.percent import percent
 
 Row = dict[str, Any]
 MISSING_SHARE = 0.2

@@ -11,6 +11,7 @@ from evaluation.figures import plain, styled
 from evaluation.page import BLUE, GREY, ORANGE, VERMILION, name_of
 from ingest.applicability import MISSING, NOT_APPLICABLE
 from ingest.attributes import ABSENT_LEVELS
+from ingest.percent import between, percent, points
 
 Row = dict[str, Any]
 INK = "#17202b"
@@ -51,7 +52,7 @@ def level_shares(rows: Sequence[Row], *, expected: Mapping[str, float] | None = 
             y=[place for place, share in wanted if share is not None], mode="markers",
             name="reference population, among the rows that say it",
             marker={"symbol": "diamond", "size": 11, "color": VERMILION, "line": {"color": "white", "width": 1.5}},
-            hovertemplate="reference %{x:.1%}<extra></extra>",
+            hovertemplate="reference %{x:.3~p}<extra></extra>",
         )  # fmt: skip
     _beside(figure, rows, [max(row["high"] or 0.0, share) for row, share in zip(rows, shares, strict=True)], wanted)
     return _finish(figure, [_tick(row["level"]) for row in rows], legend=bool(expected))
@@ -70,7 +71,7 @@ def before_after(rows: Sequence[Row]) -> Any:
         figure.add_bar(
             orientation="h", y=[place + offset for place in range(len(rows))], width=0.36, name=f"{name} weighting",
             x=[0.0 if row["hidden"] else row[key] for row in rows], marker={"color": colour},
-            text=["suppressed" if row["hidden"] else f"{row[key]:.1%}" for row in rows], textposition="outside",
+            text=["suppressed" if row["hidden"] else percent(row[key]) for row in rows], textposition="outside",
             cliponaxis=False, customdata=[row["level"] for row in rows],
             hovertext=[_change_hover(row) for row in rows], hoverinfo="text",
         )  # fmt: skip
@@ -81,7 +82,7 @@ def before_after(rows: Sequence[Row]) -> Any:
         figure.add_scatter(
             x=[share for _, share in targets], y=[place - 0.2 for place, _ in targets], mode="markers", name="target",
             marker={"symbol": "line-ns", "size": 16, "line": {"color": INK, "width": 2.5}},
-            hovertemplate="target %{x:.1%}<extra></extra>",
+            hovertemplate="target %{x:.3~p}<extra></extra>",
         )  # fmt: skip
     largest = max((max(row["before"], row["after"]) for row in rows if not row["hidden"]), default=1.0)
     figure.update_xaxes(range=[0, 1.22 * (largest or 1.0)])
@@ -154,10 +155,10 @@ def share_changes(rows: Sequence[Row]) -> Any:
     figure.add_scatter(
         x=[row["change"] for _, row in open_rows], y=[place for place, _ in open_rows], mode="markers",
         marker={"size": 9, "color": INK}, showlegend=False, hoverinfo="text",
-        hovertext=[f"{name_of(row['level'])}: {row['change']:+.1%}" for _, row in open_rows],
+        hovertext=[f"{name_of(row['level'])}: {points(row['change'])}" for _, row in open_rows],
     )  # fmt: skip
     ticks = [_tick(row["level"]) + (" suppressed" if row["suppressed"] else "") for row in rows]
-    figure.update_xaxes(tickformat="+.1%")
+    figure.update_xaxes(tickformat="+.3~p")
     return _finish(figure, ticks, legend=False, percent=False)
 
 
@@ -227,15 +228,15 @@ def _persons(row: Row) -> str:
 def _share_words(row: Row) -> str:
     if row["suppressed"]:
         return "<i>suppressed</i>"
-    return f"<b>{row['share']:.1%}</b> n {row['num_persons']:,}"
+    return f"<b>{percent(row['share'])}</b> n {row['num_persons']:,}"
 
 
 def _hover(row: Row) -> str:
     if row["suppressed"]:
         return f"{_tick(row['level'])}: suppressed, too few persons"
-    interval = "" if row["low"] is None else f", 95 % {row['low']:.1%} to {row['high']:.1%}"
+    interval = "" if row["low"] is None else f", 95 % {between(row['low'], row['high'])}"
     return (
-        f"{_tick(row['level'])}: {row['share']:.1%} of rows{interval}<br>{row['num_persons']:,} persons, "
+        f"{_tick(row['level'])}: {percent(row['share'])} of rows{interval}<br>{row['num_persons']:,} persons, "
         f"{row['num_rows']:,} rows"
     )
 
@@ -243,5 +244,6 @@ def _hover(row: Row) -> str:
 def _change_hover(row: Row) -> str:
     if row["hidden"]:
         return f"{_tick(row['level'])}: suppressed, too few persons"
-    target = "" if row["target"] is None else f", target {row['target']:.1%}"
-    return f"{_tick(row['level'])}: {row['before']:.1%} before, {row['after']:.1%} after{target}<br>{_persons(row)}"
+    target = "" if row["target"] is None else f", target {percent(row['target'])}"
+    shares = f"{percent(row['before'])} before, {percent(row['after'])} after"
+    return f"{_tick(row['level'])}: {shares}{target}<br>{_persons(row)}"

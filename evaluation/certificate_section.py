@@ -3,7 +3,8 @@
 from collections.abc import Collection
 from typing import Any
 
-from evaluation.page import Markup, between, folded, name_of, note, percent, plural, table, text, whole
+from evaluation.page import Markup, folded, name_of, note, plural, table, text, whole
+from ingest.percent import between, percent
 
 Row = dict[str, Any]
 METHOD_WORDS: dict[str, str] = {
@@ -21,10 +22,12 @@ def weights_words(solution: Row) -> str:
     """The certificate in one sentence."""
     if not solution["margins"]:
         return "No target is set: every training row counts the same."
-    residual = 100 * max(abs(row["residual"]) for row in solution["margins"])
-    size = "less than 0.001" if residual < 0.001 else f"{residual:.3f}"
+    farthest = max(solution["margins"], key=lambda row: abs(row["residual"]))
+    residual = 100 * abs(farthest["residual"])
+    off = f"{residual:.3f} percentage points; farthest off is {name_of(farthest['level'])}"
+    within = "less than 0.001 percentage points" if residual < 0.001 else off
     return (
-        f"{plural(len(solution['margins']), 'target')} met to within {size} percentage points. No row counts more than "
+        f"{plural(len(solution['margins']), 'target')} met to within {within}. No row counts more than "
         f"{solution['max_weight']:.2f} times, and the training set keeps "
         f"{percent(solution['effective_share'], digits=0)} of its effective size."
     )

@@ -10,11 +10,9 @@ from evaluation.page import (
     Markup,
     Section,
     bar,
-    between,
     folded,
     name_of,
     note,
-    percent,
     plural,
     sentence_case,
     table,
@@ -25,6 +23,7 @@ from evaluation.rows import EVERYTHING
 from evaluation.source_sections import source_sections
 from ingest.applicability import NOT_APPLICABLE
 from ingest.attributes import UNKNOWN_LEVELS
+from ingest.percent import between, percent
 
 SHOWN_LEVELS = 16
 _PERSON_WORDS = {

@@ -4,8 +4,9 @@ from evaluation.actions import findings_of
 from evaluation.census_figures import association_strengths, is_known, pair_words
 from evaluation.corpus import Corpus, Row
 from evaluation.figures import fragment
-from evaluation.page import BLUE, Markup, Section, bar, folded, name_of, note, percent, table, text, whole
+from evaluation.page import BLUE, Markup, Section, bar, folded, name_of, note, table, text, whole
 from evaluation.rows import EVERYTHING
+from ingest.percent import percent
 
 SHOWN_PAIRS = 16
 

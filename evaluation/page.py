@@ -48,11 +48,6 @@ def sentence_case(words: str) -> str:
     return words[:1].upper() + words[1:]
 
 
-def percent(share: float | None, *, digits: int = 1) -> str:
-    """A share in percent; a dash where there is none."""
-    return "–" if share is None else f"{100 * share:.{digits}f}\N{NO-BREAK SPACE}%"
-
-
 def whole(number: float | int | None) -> str:
     """A count with thousands separated; a dash where there is none."""
     return "–" if number is None else f"{int(number):,}"
@@ -61,13 +56,6 @@ def whole(number: float | int | None) -> str:
 def plural(number: int, noun: str) -> str:
     """``1 person``, ``2 persons``."""
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
-
-
-def between(low: float | None, high: float | None, *, digits: int = 1) -> str:
-    """An interval of shares in percent: ``41.2 to 48.0 %``."""
-    return (
-        "" if low is None or high is None else f"{100 * low:.{digits}f} to {100 * high:.{digits}f}\N{NO-BREAK SPACE}%"
-    )
 
 
 def table(columns: Sequence[str], rows: Sequence[Sequence[Markup]], *, caption: str, words: int = 1) -> Markup:

@@ -7,8 +7,9 @@ from typing import Any
 
 from evaluation.fairness import Verdict
 from evaluation.figures import group_scores, loss_curve
-from evaluation.page import Markup, Section, folded, name_of, note, percent, plural, sentence_case, table, text, whole
+from evaluation.page import Markup, Section, folded, name_of, note, plural, sentence_case, table, text, whole
 from evaluation.rows import EVERYTHING
+from ingest.percent import percent
 
 Row = dict[str, Any]
 _METRIC_WORDS = {

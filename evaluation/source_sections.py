@@ -3,8 +3,9 @@
 from evaluation.census_figures import SOURCE_COLOURS, share_changes, source_shares
 from evaluation.corpus import Corpus, Row, attributes_of, levels_of
 from evaluation.figures import fragment
-from evaluation.page import Markup, Section, between, folded, name_of, note, percent, sentence_case, table, text, whole
+from evaluation.page import Markup, Section, folded, name_of, note, sentence_case, table, text, whole
 from evaluation.rows import EVERYTHING
+from ingest.percent import between, percent, points
 
 SUPPRESSED = '<span class="hidden">suppressed</span>'
 MISSING_NOTE = "Of the rows an attribute applies to, the share that does not say it. Nothing is filled in."
@@ -113,6 +114,6 @@ def change_cells(row: Row) -> list[Markup]:
     interval = between(row["low"], row["high"]) if row["low"] is not None else "–"
     return [
         text(name_of(row["level"])), percent(row["share_before"]), percent(row["share_after"]),
-        f"{100 * row['change']:+.1f} points" if row["change"] is not None else "–", interval,
+        points(row["change"]), interval,
         whole(row["persons_after"]),
     ]  # fmt: skip

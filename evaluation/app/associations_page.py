@@ -8,8 +8,9 @@ from evaluation.app.parts import SUPPRESSED, aria, button, graph, note, section,
 from evaluation.census_figures import association_strengths, is_known, pair_words
 from evaluation.corpus import Corpus, Row, census_rows
 from evaluation.finding_sections import flag_words, number_between
-from evaluation.page import name_of, percent, sentence_case, whole
+from evaluation.page import name_of, sentence_case, whole
 from evaluation.rows import EVERYTHING
+from ingest.percent import percent
 from ingest.workspace import Workspace
 
 SHOWN_PAIRS = 20

@@ -8,8 +8,9 @@ from dash import dcc, html
 
 from evaluation.app.parts import SUPPRESSED, facts, note, table
 from evaluation.corpus import Corpus, Row, census_rows
-from evaluation.page import between, name_of, percent, plural, sentence_case, whole
+from evaluation.page import name_of, plural, sentence_case, whole
 from evaluation.rows import EVERYTHING
+from ingest.percent import between, percent, points
 from ingest.workspace import Workspace
 
 SHOWN_INTERSECTIONS = 12
@@ -120,7 +121,7 @@ def _labels(rows: list[Row]) -> Any:
     open_rows = sorted((row for row in rows if not row["suppressed"]), key=lambda row: -abs(row["difference"] or 0))
     cells = [
         [name_of(row["label"]), whole(row["num_persons"]), percent(row["prevalence"]), _interval(row),
-         "–" if row["difference"] is None else f"{100 * row['difference']:+.1f} points"]
+         points(row["difference"])]
         for row in open_rows[:SHOWN_LABELS]
     ]  # fmt: skip
     hidden = len(rows) - len(open_rows)

@@ -8,8 +8,9 @@ from evaluation.app.parts import SUPPRESSED, aria, button, choice, facts, findin
 from evaluation.census_figures import level_shares
 from evaluation.corpus import Corpus, Row, attributes_of, levels_of
 from evaluation.corpus_sections import corpus_facts, corpus_findings
-from evaluation.page import between, name_of, percent, sentence_case, whole
+from evaluation.page import name_of, sentence_case, whole
 from evaluation.rows import EVERYTHING
+from ingest.percent import between, percent
 
 SHOWN_LEVELS = 24
 

@@ -11,12 +11,13 @@ from deltalake import DeltaTable
 from evaluation.app.parts import SUPPRESSED, choice, graph, note, section, table
 from evaluation.census_figures import share_changes
 from evaluation.corpus import Corpus, Row, attributes_of
-from evaluation.page import between, name_of, percent, sentence_case, whole
+from evaluation.page import name_of, sentence_case, whole
 from evaluation.rows import EVERYTHING
 from evaluation.source_sections import ordered_changes
 from ingest.census import CensusConfig
 from ingest.drift import drift_between
 from ingest.errors import BadInput
+from ingest.percent import between, percent, points
 from ingest.workspace import Workspace
 
 SHOWN_VERSIONS = 50
@@ -128,6 +129,6 @@ def _change(row: Row) -> list[Any]:
     known = row["q_value"] is not None and row["q_value"] <= 0.05
     return [
         whole(row["persons_before"]), whole(row["persons_after"]), percent(row["share_before"]),
-        percent(row["share_after"]), "–" if row["change"] is None else f"{100 * row['change']:+.1f} points",
+        percent(row["share_after"]), points(row["change"]),
         between(row["low"], row["high"]) or "–", "changed" if known else "may be chance",
     ]  # fmt: skip

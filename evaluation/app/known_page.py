@@ -7,10 +7,11 @@ from dash import html
 from evaluation.app.parts import SUPPRESSED, graph, note, section, table
 from evaluation.census_figures import source_shares
 from evaluation.corpus import Corpus, Row, attributes_of, census_rows
-from evaluation.page import name_of, percent, sentence_case, whole
+from evaluation.page import name_of, sentence_case, whole
 from evaluation.rows import EVERYTHING
 from evaluation.source_sections import MISSING_NOTE, PROVENANCE_NOTE, ordered_sources
 from ingest.applicability import MISSING
+from ingest.percent import percent
 from ingest.workspace import Workspace
 
 

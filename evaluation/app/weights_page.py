@@ -17,8 +17,9 @@ from evaluation.certificate_section import (
     weights_words,
 )
 from evaluation.corpus import Corpus, Row, attributes_of, levels_of
-from evaluation.page import name_of, percent, sentence_case, whole
+from evaluation.page import name_of, sentence_case, whole
 from evaluation.rows import EVERYTHING
+from ingest.percent import percent
 
 SHOWN_LEVELS = 24
 

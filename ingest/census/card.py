@@ -18,6 +18,7 @@ from ingest.attributes import KEPT_LEVELS
 from ingest.census.counts import WHOLE_CORPUS
 from ingest.census.pairs import SENSITIVE
 from ingest.census.snapshots import check_against_published, record_published
+from ingest.percent import between, percent
 from ingest.workspace import Workspace, publishing
 
 SHOWN_ASSOCIATIONS = 10
@@ -81,15 +82,15 @@ def _share_findings(counts: pa.Table) -> list[tuple[str, str, str]]:
         if row["suppressed"]:
             found.append(("suppressed", f"{who}: suppressed, too few persons to be shown.", query))
             continue
-        between = f"95 % {_percent(row['low'])} to {_percent(row['high'])}"
-        words = f"of rows have {who} ({between}, {row['num_persons']:,} persons)."
-        found.append((_percent(row["share"]), words, query))
+        interval = f"95 % {between(row['low'], row['high'])}"
+        words = f"of rows have {who} ({interval}, {row['num_persons']:,} persons)."
+        found.append((percent(row["share"]), words, query))
     return found
 
 
 def _missing_findings(missing: pa.Table) -> list[tuple[str, str, str]]:
     return [
-        (_percent(row["share"]), f"of the rows that {row['attribute']} applies to do not say it.",
+        (percent(row["share"]), f"of the rows that {row['attribute']} applies to do not say it.",
          _query("missingness", "share", row, ("attribute", "dataset")))
         for row in missing.to_pylist()
         if row["dataset"] == WHOLE_CORPUS and not row["suppressed"] and row["share"]
@@ -120,10 +121,6 @@ def _reference_findings(reference: pa.Table) -> list[tuple[str, str, str]]:
         for row in reference.to_pylist()
         if row["dataset"] == WHOLE_CORPUS and row["ratio"] is not None
     ]  # fmt: skip
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:.1f} %"
 
 
 def _markdown(

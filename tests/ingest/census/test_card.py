@@ -7,6 +7,7 @@ from ingest.census.card import export_census
 from ingest.census.counts import COUNTS_SCHEMA
 from ingest.census.snapshots import check_against_published, record_published
 from ingest.errors import GateRefused
+from ingest.percent import percent
 
 
 @pytest.fixture(scope="module")
@@ -23,7 +24,7 @@ def test_every_figure_of_the_card_is_what_its_query_gives(card, monkeypatch):
     for line in lines:
         figure, query = line.split("|")[1].strip(), line.split("`")[1]
         ((value,),) = duckdb.connect().execute(query).fetchall()
-        assert figure == (f"{100 * value:.1f} %" if figure.endswith("%") else f"{value:.2f}")
+        assert figure == (percent(value) if figure.endswith("%") else f"{value:.2f}")
 
 
 def test_the_card_is_croissant_with_rai_fields_and_readable_records(card):
