@@ -86,15 +86,21 @@ def variable(coded: Coded, name: str) -> Variable:
 
 
 def label_variables(coded: Coded, name: str) -> Iterator[Variable]:
-    """Has a row this label? One variable per label, the most frequent MAX_LEVELS; rows without any are not known."""
+    """Has a row this label? One variable per label, the most frequent MAX_LEVELS.
+
+    Not known of rows without any label, and of every row of a data set that never gives this one: collections label by
+    their own lists, and a skin lesion is no chest without effusion.
+    """
     found = coded.occurrences[name]
     counts = np.bincount(found.codes, minlength=len(found.levels))
-    known = np.full(coded.num_rows, -1)
-    known[found.rows[found.codes != found.missing]] = 0
+    labelled = found.rows[found.codes != found.missing]
     for code in np.argsort(-counts, kind="stable")[: MAX_LEVELS + 1]:
         if found.levels[code] != MISSING:
-            codes = known.copy()
-            codes[found.rows[found.codes == code]] = 1
+            rows = found.rows[found.codes == code]
+            gives = np.bincount(coded.dataset_N[rows], minlength=len(coded.datasets)) > 0
+            codes = np.full(coded.num_rows, -1)
+            codes[labelled[gives[coded.dataset_N[labelled]]]] = 0
+            codes[rows] = 1
             yield Variable(name, ["no", "yes"], codes, found.levels[code])
 
 

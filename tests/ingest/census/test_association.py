@@ -55,6 +55,18 @@ def test_repeating_every_row_is_no_further_evidence(coded_corpus):
     assert p[0] == pytest.approx(p[1], abs=0.03)
 
 
+def test_a_data_set_that_never_gives_a_label_says_nothing_about_it(coded_corpus):
+    chest = planted(200, strength=0.0)
+    skin = [
+        {"patient_id": f"s{n}", "dataset": "skin", "sex": "female", "age_years": 5.0, "labels": ["mole"]}
+        for n in range(100)
+    ]
+    both = associations(coded_corpus(chest + skin, ["sex"]), ["sex"])
+    alone = associations(coded_corpus(chest, ["sex"]), ["sex"])
+    assert found(both, "sex", "label", "mass")["num_rows"] == 200
+    assert found(both, "sex", "label", "mass")["cramers_v"] == found(alone, "sex", "label", "mass")["cramers_v"]
+
+
 def test_associations_need_both_levels_known(coded_corpus):
     rows = [{"patient_id": f"p{n}", "sex": "female" if n % 2 else "male"} for n in range(60)]
     rows += [{"patient_id": f"q{n}", "dataset": "b"} for n in range(60)]
