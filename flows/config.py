@@ -1,19 +1,14 @@
 """One TOML file, checked as a whole before anything runs: every mistake is one line naming file, key, expected, got."""
 
 import dataclasses
-import json
 import os
-import tomllib
-import types
-import typing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pydantic import TypeAdapter, ValidationError
-
 from evaluation.app.config import DashboardConfig
 from evaluation.fairness import DELTA
+from flows.toml_table import check_keys, read_toml, table_of, value_of
 from ingest.adapters import ADAPTERS
 from ingest.attributes import ATTRIBUTES
 from ingest.census import CensusConfig, Reference
@@ -88,17 +83,19 @@ def load_config(source: Path, *, workspace: Path | None = None) -> Config:
     Args: workspace: overrides the file's key; relative to the current folder.
     Raises: BadInput naming file, key, expected and got.
     """
-    tables = _read_toml(source)
-    _check_keys(tables, _TOP_KEYS, source, "")
+    tables = read_toml(source)
+    check_keys(tables, _TOP_KEYS, source, "")
     folder = source.resolve().parent
     location = (
-        workspace.resolve() if workspace else folder / _value(tables.get("workspace", "work"), str, source, "workspace")
+        workspace.resolve()
+        if workspace
+        else folder / value_of(tables.get("workspace", "work"), str, source, "workspace")
     )
     if isinstance(tables.get("census"), dict):
         tables["census"] = _census(tables["census"], source, folder)
         if isinstance(tables.get("weights"), dict):
             tables["weights"] = _with_reference(tables["weights"], tables["census"])
-    sections = {name: _table(tables[name], kind, source, name) for name, kind in _TABLES.items() if name in tables}
+    sections = {name: table_of(tables[name], kind, source, name) for name, kind in _TABLES.items() if name in tables}
     if "shards" in sections:
         sections["shards"] = _absolute_store(sections["shards"], folder)
     if "model" in sections:
@@ -106,7 +103,7 @@ def load_config(source: Path, *, workspace: Path | None = None) -> Config:
     config = Config(
         source=source.resolve(),
         workspace=Workspace(location),
-        seed=_value(tables.get("seed", 0), int, source, "seed"),
+        seed=value_of(tables.get("seed", 0), int, source, "seed"),
         datasets=_datasets(tables.get("datasets", []), source, folder),
         **sections,
     )
@@ -133,9 +130,9 @@ def _census(table: dict[str, Any], source: Path, folder: Path) -> dict[str, Any]
         if not (folder / reference).is_file():
             path = folder / reference
             raise BadInput(f"{source}: key census.reference: expected a TOML file, got {path} which does not exist")
-        reference = table["reference"] = _read_toml(folder / reference)
+        reference = table["reference"] = read_toml(folder / reference)
     if isinstance(reference, dict):
-        _check_keys(reference, tuple(f.name for f in dataclasses.fields(Reference)), source, "census.reference")
+        check_keys(reference, tuple(f.name for f in dataclasses.fields(Reference)), source, "census.reference")
     if isinstance(table.get("audit"), str):
         table["audit"] = str(folder / table["audit"])
     return table
@@ -163,15 +160,6 @@ def _absolute_store(shards: ShardsConfig, folder: Path) -> ShardsConfig:
     return dataclasses.replace(shards, store=str(folder / shards.store))
 
 
-def _read_toml(source: Path) -> dict[str, Any]:
-    if not source.is_file():
-        raise BadInput(f"{source}: expected a configuration file, got none")
-    try:
-        return tomllib.loads(source.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise BadInput(f"{source}: expected TOML, got {error}") from error
-
-
 def _datasets(entries: Any, source: Path, folder: Path) -> tuple[DatasetConfig, ...]:
     if not isinstance(entries, list) or not entries:
         raise BadInput(f"{source}: key datasets: expected at least one [[datasets]] table, got {entries!r}")
@@ -192,7 +180,7 @@ def _dataset(entry: Any, where: str, source: Path, folder: Path) -> DatasetConfi
         raise BadInput(f"{source}: key {where}.adapter: expected one of {', '.join(ADAPTERS)}, got {name!r}")
     kind = ADAPTERS[name].Options
     own = tuple(f.name for f in dataclasses.fields(kind))
-    _check_keys(entry, (*_DATASET_KEYS, *own), source, where)
+    check_keys(entry, (*_DATASET_KEYS, *own), source, where)
     if not isinstance(entry.get("root"), str):
         raise BadInput(f"{source}: key {where}.root: expected a folder, got {entry.get('root')!r}")
     root = folder / entry["root"]
@@ -200,8 +188,8 @@ def _dataset(entry: Any, where: str, source: Path, folder: Path) -> DatasetConfi
         raise BadInput(f"{source}: key {where}.root: expected a folder, got {root} which does not exist")
     common = {key: value for key, value in entry.items() if key in _DATASET_KEYS} | {"root": str(root)}
     common.setdefault("identifiable", ADAPTERS[name].identifiable)
-    options = _table({key: entry[key] for key in own if key in entry}, kind, source, where)
-    checked: DatasetConfig = _table(common, DatasetConfig, source, where)
+    options = table_of({key: entry[key] for key in own if key in entry}, kind, source, where)
+    checked: DatasetConfig = table_of(common, DatasetConfig, source, where)
     return dataclasses.replace(
         checked, options=_absolute(options, folder, source, where), key=_key(checked, folder, source, where)
     )
@@ -249,64 +237,3 @@ def pseudonym_key(key_file: Path | None, where: str) -> bytes:
         return key_of(secret)
     except ValueError as error:
         raise BadInput(f"{where}: expected a pseudonym key in {name}: {error}") from None
-
-
-def _table(values: Any, kind: type[Any], source: Path, where: str) -> Any:
-    """``values`` as the dataclass ``kind``; unknown keys, wrong types and its own checks are one clear line."""
-    if not isinstance(values, dict):
-        raise BadInput(f"{source}: key {where}: expected a table, got {values!r}")
-    _check_fields(values, kind, source, where)
-    try:
-        # Strict and as JSON: "20" is no number, but a string may name an enum's value or a path.
-        return TypeAdapter(kind).validate_json(json.dumps(values, default=str), strict=True)
-    except ValidationError as error:
-        raise BadInput(_first_problem(error, source, where)) from error
-
-
-def _value(value: Any, kind: type[Any], source: Path, where: str) -> Any:
-    if type(value) is not kind:
-        raise BadInput(f"{source}: key {where}: expected {kind.__name__}, got {value!r}")
-    return value
-
-
-def _check_fields(values: dict[str, Any], kind: type[Any], source: Path, where: str) -> None:
-    """Refuse keys that ``kind``, or a dataclass inside it, does not have."""
-    fields = {f.name: f.type for f in dataclasses.fields(kind)}
-    if kind is not DatasetConfig:
-        _check_keys(values, tuple(fields), source, where)
-    hints = typing.get_type_hints(kind)
-    for name, value in values.items():
-        inner = _inner_dataclass(hints[name])
-        if inner and isinstance(value, dict):
-            for key, entry in value.items():
-                if isinstance(entry, dict):
-                    _check_fields(entry, inner, source, f"{where}.{name}.{key}")
-
-
-def _inner_dataclass(hint: Any) -> type[Any] | None:
-    """The dataclass of ``dict[str, Dataclass]``, else None."""
-    if isinstance(hint, types.GenericAlias) and typing.get_origin(hint) is dict:
-        value = typing.get_args(hint)[1]
-        return value if dataclasses.is_dataclass(value) and isinstance(value, type) else None
-    return None
-
-
-def _check_keys(values: dict[str, Any], known: tuple[str, ...], source: Path, where: str) -> None:
-    for key in values:
-        if key not in known:
-            path = f"{where}.{key}" if where else key
-            raise BadInput(f"{source}: key {path}: expected one of {', '.join(known)}, got an unknown key")
-
-
-def _first_problem(error: ValidationError, source: Path, where: str) -> str:
-    """The first problem as one line. Positions that name a branch of a union say nothing to a reader."""
-    problem = error.errors(include_url=False)[0]
-    parts = [str(part) for part in problem["loc"] if str(part).isidentifier()]
-    path = ".".join([where, *parts])
-    message = problem["msg"].removeprefix("Value error, ")
-    key, says, rest = message.partition(": expected")
-    if says and all(part.isidentifier() for part in key.split(".")):  # a check that names its own key
-        path, message = (key if key.startswith(f"{where}.") else f"{path}.{key}"), f"expected{rest}"
-    if problem["type"] in ("value_error", "missing"):
-        return f"{source}: key {path}: {message}"
-    return f"{source}: key {path}: expected {message.removeprefix('Input should be ')}, got {problem['input']!r}"
