@@ -165,9 +165,12 @@ def _datasets(entries: Any, source: Path, folder: Path) -> tuple[DatasetConfig, 
         raise BadInput(f"{source}: key datasets: expected at least one [[datasets]] table, got {entries!r}")
     datasets = tuple(_dataset(entry, f"datasets[{number}]", source, folder) for number, entry in enumerate(entries))
     names = [dataset.name for dataset in datasets]
-    repeated = sorted({name for name in names if names.count(name) > 1})
-    if repeated:
-        raise BadInput(f"{source}: key datasets: expected each adapter once, got {repeated[0]} twice")
+    for number, dataset in enumerate(datasets):
+        where = f"{source}: key datasets[{number}].name: expected a name of its own"
+        if dataset.name in names[:number]:
+            raise BadInput(f'{where}, got {dataset.name} once more; give one of them name = "..."')
+        if dataset.name != dataset.adapter and dataset.name in ADAPTERS:
+            raise BadInput(f"{where}, got that of the adapter {dataset.name}")
     return datasets
 
 

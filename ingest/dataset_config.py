@@ -1,5 +1,6 @@
 """What a configuration says of one dataset."""
 
+import re
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -8,8 +9,11 @@ from typing import Any
 from ingest.adapters.root import Root
 from ingest.deidentify import PUBLIC_KEY, pseudonym
 from ingest.disguise import Folder, HiddenFolder
+from ingest.namespaces import NAMESPACES
 from ingest.sample import SCHEMA_VERSION
 from ingest.workspace import digest_of
+
+_NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
 
 
 class SplitPolicy(StrEnum):
@@ -23,6 +27,7 @@ class SplitPolicy(StrEnum):
 class DatasetConfig:
     """One ``[[datasets]]`` table, its paths already absolute. ``options`` are the adapter's own.
 
+    name: the value of the ``dataset`` column; unless given, the adapter's name.
     identifiable: rows and files get keyed pseudonyms; the default is the adapter's. key_file: where the key
     stands, else in the environment.
 
@@ -32,6 +37,7 @@ class DatasetConfig:
 
     adapter: str
     root: Path
+    name: str = ""
     max_repeats: int | None = None
     max_samples: int | None = None
     expected_rows: int | None = None
@@ -44,16 +50,16 @@ class DatasetConfig:
     key: bytes = field(default=PUBLIC_KEY, repr=False)
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "name", self.name or self.adapter)
+        if not _NAME.fullmatch(self.name):
+            raise ValueError(f"name: expected lower-case letters, digits and _, a letter first, got {self.name!r}")
+        if self.name != self.adapter and self.adapter in NAMESPACES:
+            raise ValueError(f"name: expected none, for other data sets share people with {self.adapter}")
         if not 0 <= self.max_bad_share <= 1:
             raise ValueError(f"max_bad_share: expected 0 to 1, got {self.max_bad_share}")
         for name in ("max_repeats", "max_samples", "expected_rows"):
             if (value := getattr(self, name)) is not None and value < 1:
                 raise ValueError(f"{name}: expected at least 1, got {value}")
-
-    @property
-    def name(self) -> str:
-        """The value of the ``dataset`` column."""
-        return self.adapter
 
     @property
     def pictures(self) -> Folder:
@@ -84,7 +90,7 @@ class DatasetConfig:
         # Names, not places: a corpus that was moved whole is the same corpus.
         named = {name: value.name if isinstance(value, Path) else value for name, value in asdict(self.options).items()}
         settings = [
-            self.adapter, self.allow_absent_images, self.max_bad_share, self.max_samples, named,
+            self.adapter, self.name, self.allow_absent_images, self.max_bad_share, self.max_samples, named,
             digest_of(self.key.hex()),
         ]  # fmt: skip
         return digest_of([SCHEMA_VERSION, settings])

@@ -1,8 +1,13 @@
 from pathlib import Path
 
+import numpy as np
 import pytest
+from deltalake import DeltaTable
+from PIL import Image
 
 from flows.config import load_config
+from flows.runner import run_stages
+from flows.stages import refresh_stages
 from ingest.deidentify import key_of
 from ingest.errors import BadInput
 from ingest.leakage import Kind, Policy
@@ -84,7 +89,10 @@ def test_no_datasets_the_same_one_twice_and_broken_toml_are_refused(tmp_path, si
     for text, message in (
         ("seed = 1", "at least one"),
         ("seed = ", "expected TOML"),
-        (f'[[datasets]]\nadapter="vqa_rad"\nroot="{simulated}/raw/vqa_rad"\n' * 2, "each adapter once"),
+        (f'[[datasets]]\nadapter="vqa_rad"\nroot="{simulated}/raw/vqa_rad"\n' * 2, "expected a name of its own"),
+        (f'[[datasets]]\nadapter="imed361m"\nname="slake"\nroot="{simulated}/raw/imed361m"\n', "that of the adapter"),
+        (f'[[datasets]]\nadapter="imed361m"\nname="A b"\nroot="{simulated}/raw/imed361m"\n', "lower-case letters"),
+        (f'[[datasets]]\nadapter="vqa_rad"\nname="mine"\nroot="{simulated}/raw/vqa_rad"\n', "share people with"),
     ):
         path.write_text(text)
         with pytest.raises(BadInput, match=message):
@@ -129,3 +137,27 @@ def test_the_pseudonym_key_may_stand_in_a_file(simulated, tmp_path, monkeypatch)
         load_config(path)
     (path.parent / "pseudonyms.key").write_text("a secret of the hospital\n")
     assert load_config(path).datasets[1].key == key_of(b"a secret of the hospital")
+
+
+def test_one_adapter_reads_two_hospitals_under_their_names(tmp_path):
+    config = ""
+    for number, name in enumerate(("north", "south")):
+        folder = tmp_path / name
+        folder.mkdir()
+        Image.fromarray(np.full((8, 8), 100 * number, np.uint8)).save(folder / "1.png")
+        (folder / "rows.csv").write_text("path,mrn,label\n1.png,patient 1,nodule\n")
+        config += f"""[[datasets]]
+adapter = "table"
+name = "{name}"
+root = "{name}"
+table = "{name}/rows.csv"
+columns = {{ image = "path", patient_id = "mrn", label = "label" }}
+identifiable = false
+"""
+    (tmp_path / "two.toml").write_text(config)
+    loaded = load_config(tmp_path / "two.toml")
+    stages = refresh_stages(loaded)
+    run_stages(loaded, stages[: [stage.name for stage in stages].index("curate") + 1])
+    read = DeltaTable(loaded.workspace.samples).to_pyarrow_table()
+    assert sorted(read["dataset"].to_pylist()) == ["north", "south"]
+    assert len(set(read["sample_id"].to_pylist())) == len(set(read["patient_id"].to_pylist())) == 2
