@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingest.anatomy import Anatomy, anatomy_of, anatomy_of_structures
+from ingest.anatomy import Anatomy, anatomy_of
 from ingest.modality import (
     CODES,
     DECOYS,
@@ -289,21 +289,3 @@ def test_any_text_has_a_modality_and_an_anatomy(text):
 @given(st.text(alphabet="abcdefghijklmnopqrstuvwxyz", min_size=1), st.text(alphabet="abcdefgh", min_size=1))
 def test_a_token_inside_a_longer_word_never_counts(before, after):
     assert Modality.COMPUTED_TOMOGRAPHY not in modalities_in(f"x{before}ct{after}x was seen")
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ("lower extremity", Anatomy.LOWER_LIMB), ("ABD", Anatomy.ABDOMEN), ("CHEST", Anatomy.CHEST),
-        ("kidney_left", Anatomy.ABDOMEN), ("unknown", Anatomy.UNKNOWN), ("back", Anatomy.BACK),
-        ("scalp", Anatomy.SCALP), ("Brain_Tissue", Anatomy.BRAIN), ("backward glance", Anatomy.UNKNOWN),
-    ],
-)  # fmt: skip
-def test_the_anatomy_of_a_name(text, expected):
-    assert anatomy_of(text) is expected
-
-
-def test_structures_vote_and_vessels_abstain():
-    assert anatomy_of_structures(["liver", "spleen", "esophagus", "aorta"]) is Anatomy.ABDOMEN
-    assert anatomy_of_structures(["liver", "brain"]) is Anatomy.UNKNOWN
-    assert anatomy_of_structures([]) is Anatomy.UNKNOWN
