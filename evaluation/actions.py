@@ -126,4 +126,4 @@ def _margin(margins: Sequence[Row], attribute: str, level: str) -> Row | None:
 
 
 def _targeted(corpus: Corpus, attribute: str) -> bool:
-    return any(row["attribute"] == attribute and row["target"] is not None for row in corpus.margins)
+    return any(row["attribute"] == attribute and row["targeted"] for row in corpus.margins)

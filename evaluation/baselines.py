@@ -17,6 +17,8 @@ from evaluation.class_truth import spaces_of_several
 from evaluation.estimators import RatioEstimator
 from evaluation.metrics.segmentation import dice
 from evaluation.metrics.vqa import words_of
+from evaluation.rows import EVERYTHING
+from evaluation.suppression import Guard
 from ingest.masks import decode_mask
 from ingest.sample import Split, Task
 from ingest.workspace import Workspace
@@ -26,12 +28,15 @@ GRID_SIDE = 64
 """Masks are averaged on a square grid of this side."""
 
 
-def baselines_of(workspace: Workspace, predictions: pa.Table, samples: pa.Table) -> dict[str, Any]:
+def baselines_of(
+    workspace: Workspace, predictions: pa.Table, samples: pa.Table, *, guard: Guard | None = None
+) -> dict[str, Any]:
     """Per task: ``model`` and ``baseline`` score on the rows of ``predictions``, their number and persons,
     and the 95 % interval of the difference over persons (``difference_low``, ``difference_high``; None if unknown).
 
     Segmentation: mean Dice against the best constant mask of each target. Questions: exact answers against
-    the most frequent answer. Classification: correct classes against the most frequent class.
+    the most frequent answer. Classification: correct classes against the most frequent class. Every figure of a task
+    with too few persons for ``guard`` is None.
     """
     rows: dict[str, list[dict[str, Any]]] = defaultdict(list)
     for row in predictions.select(["sample_id", "patient_id", "task", "truth", "predicted", "prompt"]).to_pylist():
@@ -39,15 +44,20 @@ def baselines_of(workspace: Workspace, predictions: pa.Table, samples: pa.Table)
     training = _training_rows(samples)
     found: dict[str, Any] = {}
     if segmented := rows[Task.SEGMENTATION]:
-        found["dice"] = _segmentation(workspace, segmented)
+        found["dice"] = _told(guard, segmented, _segmentation(workspace, segmented))
     if asked := rows[Task.VQA]:
         answers = Counter(_normalised(row["answer"]) for row in training if row["task"] == Task.VQA)
-        found["answer_accuracy"] = _most_frequent(asked, answers, _normalised)
+        found["answer_accuracy"] = _told(guard, asked, _most_frequent(asked, answers, _normalised))
     if classified := _of_one_class(rows[Task.CLASSIFICATION], samples):
         ones = (row["labels"] for row in training if row["task"] == Task.CLASSIFICATION)
         labels = Counter(names[0] for names in ones if names and len(names) == 1)
-        found["class_accuracy"] = _most_frequent(classified, labels, str)
+        found["class_accuracy"] = _told(guard, classified, _most_frequent(classified, labels, str))
     return found
+
+
+def _told(guard: Guard | None, rows: list[dict[str, Any]], entry: dict[str, Any]) -> dict[str, Any]:
+    hidden = guard is not None and guard.hidden(EVERYTHING, [row["sample_id"] for row in rows])
+    return dict.fromkeys(entry) if hidden else entry
 
 
 def _of_one_class(rows: list[dict[str, Any]], samples: pa.Table) -> list[dict[str, Any]]:

@@ -3,7 +3,7 @@
 from collections.abc import Collection
 from typing import Any
 
-from evaluation.page import Markup, folded, name_of, note, plural, table, text, whole
+from evaluation.page import SUPPRESSED, Markup, folded, name_of, note, plural, table, text, whole
 from ingest.percent import between, percent
 
 Row = dict[str, Any]
@@ -22,10 +22,13 @@ def weights_words(solution: Row) -> str:
     """The certificate in one sentence."""
     if not solution["margins"]:
         return "No target is set: every training row counts the same."
-    farthest = max(solution["margins"], key=lambda row: abs(row["residual"]))
-    residual = 100 * abs(farthest["residual"])
-    off = f"{residual:.3f} percentage points; farthest off is {name_of(farthest['level'])}"
-    within = "less than 0.001 percentage points" if residual < 0.001 else off
+    shown = [row for row in solution["margins"] if row["residual"] is not None]
+    within = "a distance that is suppressed"
+    if shown:
+        farthest = max(shown, key=lambda row: abs(row["residual"]))
+        residual = 100 * abs(farthest["residual"])
+        off = f"{residual:.3f} percentage points; farthest off is {name_of(farthest['level'])}"
+        within = "less than 0.001 percentage points" if residual < 0.001 else off
     return (
         f"{plural(len(solution['margins']), 'target')} met to within {within}. No row counts more than "
         f"{solution['max_weight']:.2f} times, and the training set keeps "
@@ -61,10 +64,10 @@ def certificate_words(solution: Row) -> list[str]:
             "effective share stays above its floor."
         )
     for row in solution.get("clipped", []):
-        said.append(
-            f"{name_of(row['attribute'])} {name_of(row['level'])}: a share of {percent(row['wanted'])} was asked for, "
-            f"{percent(row['target'])} can be reached."
-        )
+        found = "the target was clipped to what can be reached (suppressed)."
+        if row["wanted"] is not None:
+            found = f"a share of {percent(row['wanted'])} was asked for, {percent(row['target'])} can be reached."
+        said.append(f"{name_of(row['attribute'])} {name_of(row['level'])}: {found}")
     return said
 
 
@@ -96,8 +99,8 @@ def margin_numbers(row: Row) -> list[str]:
 
 
 def _margin_cells(row: Row, hidden: Collection[tuple[str, str]]) -> list[Markup]:
-    numbers = ['<span class="hidden">suppressed</span>'] * 6
-    if (row["attribute"], row["level"]) not in hidden:
+    numbers = [SUPPRESSED] * 6
+    if (row["attribute"], row["level"]) not in hidden and row["target"] is not None:
         shares = [percent(row["before"], digits=2), percent(row["after"], digits=2)]
         numbers = [text(number) for number in (*shares, *margin_numbers(row))]
     return [text(name_of(row["attribute"])), text(name_of(row["level"])), *numbers]

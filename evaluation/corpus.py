@@ -29,7 +29,8 @@ class Corpus:
     """What the data stages left, as rows; empty where a stage has not run.
 
     datasets: ``dataset, rows_in, samples, quarantined, by_reason`` and where known ``splits``. margins: the lines of
-    margins.parquet with ``target`` (None without one) and ``hidden``. leakage: ``kind, action, num_findings``.
+    margins.parquet with ``targeted``, ``target`` (None without one, or where hidden) and ``hidden``. leakage:
+    ``kind, action, num_findings``.
     The rest: see ``ingest.census``.
     """
 
@@ -97,6 +98,7 @@ def _margins(margins: list[Row], solution: Row | None, counts: list[Row]) -> lis
         row
         | {
             "num_persons": row.get("num_persons"),  # an older workspace has none
+            "targeted": (row["attribute"], row["level"]) in targets,
             "target": targets.get((row["attribute"], row["level"])),
             "hidden": bool(row.get("suppressed")) or (row["attribute"], row["level"]) in hidden,
         }

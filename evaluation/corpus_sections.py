@@ -7,6 +7,7 @@ from evaluation.page import (
     BLUE,
     GREY,
     ORANGE,
+    SUPPRESSED,
     Markup,
     Section,
     bar,
@@ -227,7 +228,7 @@ def _persons_line(row: Row) -> Markup:
 
 def _share_cell(row: Row) -> Markup:
     if row["suppressed"]:
-        return '<span class="hidden">suppressed</span>'
+        return SUPPRESSED
     colour = GREY if is_absent(row) else BLUE
     interval = between(row["low"], row["high"])
     words = f"<strong>{percent(row['share'])}</strong> <span>({interval})</span>" if interval else percent(row["share"])
@@ -236,7 +237,7 @@ def _share_cell(row: Row) -> Markup:
 
 def _margin_cell(margin: Row | None, *, suppressed: bool) -> Markup:
     if suppressed:
-        return '<span class="hidden">suppressed</span>'
+        return SUPPRESSED
     if margin is None:
         return '<span class="small">no training rows</span>'
     return (
@@ -263,5 +264,5 @@ def _small_cell(row: Row | None) -> Markup:
     if row is None:
         return "none"
     if row["suppressed"]:
-        return '<span class="hidden">suppressed</span>'
+        return SUPPRESSED
     return text(f"{percent(row['share'])} ({whole(row['num_persons'])})")

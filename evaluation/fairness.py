@@ -25,6 +25,7 @@ from evaluation.bootstrap import (
 from evaluation.estimators import Estimate, estimator_of
 from evaluation.rows import NO_GROUP, Judged, judge, ordered_levels
 from evaluation.slices import strata_of
+from evaluation.suppression import Guard
 from ingest.errors import BadInput
 
 Floats = NDArray[np.float64]
@@ -59,6 +60,7 @@ def gaps(
     num_resamples: int = 2000,
     seed: int,
     delta: float = DELTA,
+    guard: Guard | None = None,
 ) -> pa.Table:
     """The largest difference between groups per attribute, over all datasets, as GAPS_SCHEMA.
 
@@ -66,22 +68,26 @@ def gaps(
     between persons; worst_shrunk: the worst group's score after empirical-Bayes shrinkage; num_needed:
     persons per group to see a difference of ``delta``. Missing and unknown are no groups. With fewer than
     two groups the verdict is cannot_conclude and the numbers are null. Where predictions hold several tasks
-    of the metric, each has its rows and its name stands behind the metric: ``accuracy (vqa)``.
+    of the metric, each has its rows and its name stands behind the metric: ``accuracy (vqa)``. Groups that ``guard``
+    hides are not compared.
     """
     if not 0 < delta < 1:
         raise BadInput(f"delta: expected between 0 and 1, got {delta}")
     tasks = judge(predictions, samples, metric, attributes)
     rows = [
         {"metric": metric if len(tasks) == 1 else f"{metric} ({judged.task})", "attribute": attribute,
-         **_gap(judged, attribute, num_resamples=num_resamples, seed=seed, delta=delta)}
+         **_gap(judged, attribute, hidden, num_resamples=num_resamples, seed=seed, delta=delta)}
         for judged in tasks for attribute in attributes
+        for hidden in [{level for level, _ in guard.hidden(attribute, judged.sample_N)} if guard else set()]
     ]  # fmt: skip
     return pa.Table.from_pylist(rows, schema=GAPS_SCHEMA)
 
 
-def _gap(judged: Judged, attribute: str, *, num_resamples: int, seed: int, delta: float) -> dict[str, Any]:
+def _gap(
+    judged: Judged, attribute: str, hidden: set[str], *, num_resamples: int, seed: int, delta: float
+) -> dict[str, Any]:
     level_N = judged.levels[attribute]
-    groups = _eligible(judged, level_N)
+    groups = _eligible(judged, level_N, hidden)
     if len(groups) < 2:
         return {"verdict": Verdict.CANNOT_CONCLUDE}
     keep_N = np.isin(level_N.astype(str), [group.name for group in groups])
@@ -109,11 +115,11 @@ def _gap(judged: Judged, attribute: str, *, num_resamples: int, seed: int, delta
     }
 
 
-def _eligible(judged: Judged, level_N: NDArray[np.object_]) -> list[Group]:
-    """Groups of people large enough to be compared, with a score and a standard error."""
+def _eligible(judged: Judged, level_N: NDArray[np.object_], hidden: set[str]) -> list[Group]:
+    """Groups of people large enough to be compared, none of them hidden, with a score and a standard error."""
     _, person_N = np.unique(judged.person_N.astype(str), return_inverse=True)
     groups = []
-    for name in ordered_levels(set(level_N) - NO_GROUP):
+    for name in ordered_levels(set(level_N) - NO_GROUP - hidden):
         inside_N = level_N == name
         present, unit = np.unique(person_N[inside_N], return_inverse=True)
         estimator = estimator_of(judged, inside_N, unit, len(present), prior=_PRIOR)

@@ -39,12 +39,17 @@ def loss_curve(lines: Sequence[Row], *, anchor: str) -> Markup:
 def group_scores(rows: Sequence[Row], *, anchor: str) -> Markup:
     """A dot with its intervals per group, the score of everybody as a line.
 
-    rows: of one metric, task and dataset. Thick: 95 % for this group; thin: 95 % for all groups jointly.
+    rows: of one metric, task and dataset. Thick: 95 % for this group; thin: 95 % for all groups jointly. A suppressed
+    group keeps its line, without a dot.
     """
     import plotly.graph_objects as go
 
-    lines = _lines_of([row for row in rows if row["estimate"] is not None])
-    placed = [(row, place) for place, (_, row) in zip(range(len(lines))[::-1], lines, strict=True) if row is not None]
+    lines = _lines_of([row for row in rows if row["estimate"] is not None or is_suppressed(row)])
+    placed = [
+        (row, place)
+        for place, (_, row) in zip(range(len(lines))[::-1], lines, strict=True)
+        if row is not None and not is_suppressed(row)
+    ]
     figure = go.Figure()
     for low, high, colour, width, name in (
         ("simultaneous_low", "simultaneous_high", ORANGE, 1.6, "95 % for all groups together"),
@@ -87,11 +92,16 @@ def _lines_of(rows: Sequence[Row]) -> list[tuple[str, Row | None]]:
     return lines
 
 
+def is_suppressed(row: Row) -> bool:
+    """Whether a score is hidden: it has not even a number of persons."""
+    return row["num_patients"] is None
+
+
 def _label(row: Row) -> str:
     """``female (41)``, for everybody the attribute is left out."""
     level = "everybody" if row["attribute"] == EVERYTHING else name_of(row["level"])
     short = level if len(level) <= 24 else level[:23] + "…"
-    return plain(f"{short} ({row['num_patients']:,})")
+    return plain(f"{short} ({'suppressed' if is_suppressed(row) else format(row['num_patients'], ',')})")
 
 
 def plain(words: str) -> str:

@@ -7,6 +7,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from evaluation.rows import level_column
+from evaluation.suppression import Guard
 from ingest.workspace import publishing
 from model.influence import influence_by_group
 
@@ -16,10 +17,11 @@ GROUPS_SCHEMA = pa.schema(
 )
 
 
-def write_influence(folder: Path, samples: pa.Table, attributes: list[str]) -> None:
+def write_influence(folder: Path, samples: pa.Table, attributes: list[str], *, guard: Guard | None = None) -> None:
     """``influence_groups.parquet`` from a run's ``influence.parquet``; nothing where the run kept no log.
 
-    Columns: attribute, level, and of all draws that level's share of the draws and of the influence.
+    Columns: attribute, level, and of all draws that level's share of the draws and of the influence; null where
+    ``guard`` hides them.
     """
     path = folder / "influence.parquet"
     if not path.exists():
@@ -31,6 +33,8 @@ def write_influence(folder: Path, samples: pa.Table, attributes: list[str]) -> N
     for attribute in attributes:
         levels = pa.table({"sample_id": samples["sample_id"], attribute: level_column(column, attribute).tolist()})
         shares = influence_by_group(drawn, levels, attribute)
-        rows += [{"attribute": attribute, "level": level, **share} for level, share in shares.items()]
+        closed = {level for level, _ in guard.hidden(attribute, drawn["sample_id"].to_pylist())} if guard else set()
+        for level in sorted({*shares, *closed}):
+            rows.append({"attribute": attribute, "level": level, **({} if level in closed else shares[level])})
     with publishing(folder / GROUPS_NAME) as staged:
         pq.write_table(pa.Table.from_pylist(rows, schema=GROUPS_SCHEMA), staged)

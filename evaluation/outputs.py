@@ -13,6 +13,7 @@ from PIL import Image
 
 from evaluation.baselines import resize_mask
 from evaluation.metrics.segmentation import dice, iou
+from evaluation.suppression import Guard
 from ingest.masks import decode_mask
 from ingest.sample import Task
 from ingest.workspace import Workspace, publishing, write_json
@@ -23,29 +24,39 @@ TRUTH_COLOUR = (0, 158, 115)
 PREDICTED_COLOUR = (230, 159, 0)
 
 
-def write_metrics(folder: Path, predictions: pa.Table, samples: pa.Table) -> None:
-    """``cls_metrics.json`` per target and ``dir_metrics.json`` per source: Dice and IoU, mean, deviation, count."""
+def write_metrics(folder: Path, predictions: pa.Table, samples: pa.Table, *, guard: Guard | None = None) -> None:
+    """``cls_metrics.json`` per target and ``dir_metrics.json`` per source: Dice and IoU, mean, deviation, count.
+
+    Every figure of a target or source with too few persons for ``guard`` is null.
+    """
     spaces = dict(zip(samples["sample_id"].to_pylist(), samples["label_space"].to_pylist(), strict=True))
-    by_target: dict[str, list[tuple[float, float]]] = defaultdict(list)
-    by_source: dict[str, list[tuple[float, float]]] = defaultdict(list)
+    overlaps: list[tuple[float, float]] = []
+    targets: list[str] = []
+    sources: list[str] = []
+    sample_ids: list[str] = []
     for row in predictions.select(["sample_id", "task", "truth", "predicted", "prompt"]).to_pylist():
         if row["task"] == Task.SEGMENTATION:
             truth, predicted = decode_mask(row["truth"]), decode_mask(row["predicted"])
             overlap = dice(truth, predicted), iou(truth, predicted)
-            by_target[row["prompt"]].append(overlap)
-            by_source[str(spaces[row["sample_id"]])].append(overlap)
-    for name, groups in (("cls_metrics", by_target), ("dir_metrics", by_source)):
-        write_json(folder / f"{name}.json", {key: _summary(values) for key, values in sorted(groups.items())})
+            overlaps.append(overlap)
+            targets.append(row["prompt"])
+            sources.append(str(spaces[row["sample_id"]]))
+            sample_ids.append(row["sample_id"])
+    for name, groups in (("cls_metrics", targets), ("dir_metrics", sources)):
+        hidden = guard.hidden_groups(groups, sample_ids, exclusive=groups is sources) if guard else set()
+        summaries = {group: _summary(overlaps, groups, group) for group in sorted(set(groups))}
+        told = {group: dict.fromkeys(each) if group in hidden else each for group, each in summaries.items()}
+        write_json(folder / f"{name}.json", told)
 
 
-def _summary(overlaps: list[tuple[float, float]]) -> dict[str, float]:
-    dice_N, iou_N = np.array(overlaps).T
+def _summary(overlaps: list[tuple[float, float]], groups: list[str], group: str) -> dict[str, float]:
+    dice_N, iou_N = np.array([each for each, name in zip(overlaps, groups, strict=True) if name == group]).T
     return {
         "dice_mean": float(dice_N.mean()),
         "dice_std": float(dice_N.std()),
         "iou_mean": float(iou_N.mean()),
         "iou_std": float(iou_N.std()),
-        "cnt": len(overlaps),
+        "cnt": len(dice_N),
     }
 
 
@@ -74,7 +85,7 @@ def _result(row: dict[str, Any], classes: list[str]) -> dict[str, Any]:
 def write_visualization(target: Path, workspace: Workspace, predictions: pa.Table, *, seed: int) -> None:
     """Up to NUM_PICTURES test slices, picked by ``seed``: picture, truth and prediction side by side."""
     rows = [row for row in predictions.to_pylist() if row["task"] == Task.SEGMENTATION]
-    index = {row["key"]: row for row in pq.read_table(workspace.index).to_pylist()}
+    index = {row["key"]: row for row in pq.read_table(workspace.index).to_pylist()} if rows else {}
     picked = np.random.default_rng([seed, 0x71C]).permutation(len(rows))[:NUM_PICTURES]
     with publishing(target) as staged:
         staged.mkdir(parents=True)

@@ -48,6 +48,9 @@ def sentence_case(words: str) -> str:
     return words[:1].upper() + words[1:]
 
 
+SUPPRESSED: Markup = '<span class="hidden">suppressed</span>'
+
+
 def whole(number: float | int | None) -> str:
     """A count with thousands separated; a dash where there is none."""
     return "–" if number is None else f"{int(number):,}"

@@ -6,8 +6,20 @@ from dataclasses import dataclass
 from typing import Any
 
 from evaluation.fairness import Verdict
-from evaluation.figures import group_scores, loss_curve
-from evaluation.page import Markup, Section, folded, name_of, note, plural, sentence_case, table, text, whole
+from evaluation.figures import group_scores, is_suppressed, loss_curve
+from evaluation.page import (
+    SUPPRESSED,
+    Markup,
+    Section,
+    folded,
+    name_of,
+    note,
+    plural,
+    sentence_case,
+    table,
+    text,
+    whole,
+)
 from evaluation.rows import EVERYTHING
 from ingest.percent import percent
 
@@ -66,6 +78,9 @@ def run_findings(run: Run) -> list[tuple[str, str]]:
     sentences = []
     for name, entry in run.baselines.items():
         task, metric, guess = _GUESSES[name]
+        if entry["num_patients"] is None:
+            sentences.append((task, f"{sentence_case(metric)} suppressed: too few validation persons."))
+            continue
         words = (
             f"{sentence_case(metric)} {entry['model']:.2f} on {plural(entry['num_patients'], 'validation person')}; "
             f"{guess} gets {entry['baseline']:.2f}. The model is {_comparison(entry)}."
@@ -93,7 +108,8 @@ def _scores(run: Run) -> Markup:
     body = note(
         "Test split. Number of persons in brackets. The thick line is the 95 % interval of that group alone; the thin "
         "one holds for all groups of the attribute together, so groups may be compared by it. Groups of fewer than 30 "
-        "persons have no thin line and are never called best or worst."
+        "persons have no thin line and are never called best or worst. A suppressed group is one so small, or whose "
+        "complement is, that it could point to a person."
     )
     keys = dict.fromkeys((row["task"], row["metric"]) for row in run.scores)
     for number, (task, metric) in enumerate(keys):
@@ -101,7 +117,7 @@ def _scores(run: Run) -> Markup:
         everything = [row for row in rows if row["dataset"] == EVERYTHING]
         title = f"{sentence_case(name_of(task))}: {metric_words(metric)}"
         body += f"<h3>{text(title)}</h3>"
-        if any(row["estimate"] is not None for row in everything):
+        if any(row["estimate"] is not None or is_suppressed(row) for row in everything):
             body += group_scores(everything, anchor=f"figure-scores-{number}")
         else:
             body += note("Not defined on these predictions.")
@@ -114,8 +130,10 @@ def _score_table(rows: Sequence[Row], *, caption: str) -> Markup:
     cells = [
         [
             *(text(name_of(row[key])) for key in ("dataset", "attribute", "level")),
-            whole(row["num_patients"]), whole(row["num_samples"]), _number(row["estimate"]),
-            _limits(row["low"], row["high"]), _limits(row["simultaneous_low"], row["simultaneous_high"]),
+            *([SUPPRESSED] * 5 if is_suppressed(row) else [
+                whole(row["num_patients"]), whole(row["num_samples"]), _number(row["estimate"]),
+                _limits(row["low"], row["high"]), _limits(row["simultaneous_low"], row["simultaneous_high"]),
+            ]),
         ]
         for row in rows
     ]  # fmt: skip
@@ -145,7 +163,7 @@ def _gaps(run: Run) -> Markup:
         [text(metric_words(row["metric"])), text(name_of(row["attribute"]))] for row in run.gaps if row["gap"] is None
     ]
     if rest:
-        title = f"{plural(len(rest), 'comparison')} without two groups of 30 persons: cannot conclude"
+        title = f"{plural(len(rest), 'comparison')} without two groups of 30 persons that may be shown: cannot conclude"
         body += folded(title, table(["Metric", "Attribute"], rest, caption="Too few persons to compare", words=2))
     return body
 
@@ -183,8 +201,10 @@ def _baselines(baselines: Row) -> Markup:
     rows = [
         [
             *(text(words) for words in (_GUESSES[name][0], _GUESSES[name][2], _comparison(entry), _GUESSES[name][1])),
-            _number(entry["model"]), _number(entry["baseline"]),
-            _limits(entry["difference_low"], entry["difference_high"]), whole(entry["num_patients"]),
+            *([SUPPRESSED] * 4 if entry["num_patients"] is None else [
+                _number(entry["model"]), _number(entry["baseline"]),
+                _limits(entry["difference_low"], entry["difference_high"]), whole(entry["num_patients"]),
+            ]),
         ]
         for name, entry in baselines.items()
     ]  # fmt: skip
@@ -235,8 +255,9 @@ def _influence(run: Run) -> Markup:
         "nearly all others, and more likely mislabelled than worth learning."
     )
     rows = [
-        [text(name_of(row["attribute"])), text(name_of(row["level"])), percent(row["draws"]), percent(row["influence"])]
+        [text(name_of(row["attribute"])), text(name_of(row["level"])),
+         *(SUPPRESSED if row[key] is None else percent(row[key]) for key in ("draws", "influence"))]
         for row in run.influence
-    ]
+    ]  # fmt: skip
     columns = ["Attribute", "Level", "Share of draws", "Share of influence"]
     return "<h3>Who moved the weights</h3>" + body + table(columns, rows, caption="Influence by group", words=2)

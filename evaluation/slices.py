@@ -12,6 +12,7 @@ from evaluation.bootstrap import BAND_PRIOR, Group, generator_of, intervals
 from evaluation.estimators import estimator_of
 from evaluation.metrics.classification import usable_classes
 from evaluation.rows import EVERYTHING, Judged, judge, ordered_levels
+from evaluation.suppression import Guard
 
 SCORES_SCHEMA = pa.schema(
     [(name, pa.string()) for name in ("metric", "task", "dataset", "attribute", "level")]
@@ -28,21 +29,25 @@ def score(
     *,
     num_resamples: int = 2000,
     seed: int,
+    guard: Guard | None = None,
 ) -> pa.Table:
     """One metric for everybody and for every level of every attribute, over all datasets and in each.
 
     Returns SCORES_SCHEMA; the first row of a task is ``__all__`` in every key. The levels of one
     attribute in one dataset are one family of simultaneous bands. A group of fewer than 30 persons
     (or 10 of a class) is shown without a band; null means the data cannot give the number.
+    What ``guard`` hides has its keys alone, the numbers of persons and samples null like every figure: suppressed.
     The schema's metadata lists under ``skipped_classes`` what an AUC could not include.
     Raises BadInput on predictions of unknown samples and on unknown metrics or attributes.
     """
     rows: list[dict[str, Any]] = []
     skipped: dict[str, list[str]] = {}
     for judged in judge(predictions, samples, metric, attributes):
+        hidden = {name: guard.hidden(name, judged.sample_N) if guard else set() for name in (EVERYTHING, *attributes)}
         for dataset, keep_N in _datasets(judged):
-            for attribute in (EVERYTHING, *attributes):
-                rows += _family(judged, keep_N, dataset, attribute, num_resamples=num_resamples, seed=seed)
+            for attribute, closed in hidden.items():
+                levels = {level for level, place in closed if place == dataset}
+                rows += _family(judged, keep_N, dataset, attribute, levels, num_resamples=num_resamples, seed=seed)
             skipped |= _skipped_classes(judged, keep_N, dataset)
     table = pa.Table.from_pylist(rows, schema=SCORES_SCHEMA)
     return table.replace_schema_metadata({"skipped_classes": json.dumps(skipped)})
@@ -55,30 +60,41 @@ def _datasets(judged: Judged) -> Iterator[tuple[str, NDArray[np.bool_]]]:
 
 
 def _family(
-    judged: Judged, keep_N: NDArray[np.bool_], dataset: str, attribute: str, *, num_resamples: int, seed: int
+    judged: Judged,
+    keep_N: NDArray[np.bool_],
+    dataset: str,
+    attribute: str,
+    hidden: set[str],
+    *,
+    num_resamples: int,
+    seed: int,
 ) -> list[dict[str, Any]]:
-    """The rows of one attribute in one dataset."""
+    """The rows of one attribute in one dataset; ``hidden`` levels are neither scored nor part of the family."""
     everybody = np.full(len(keep_N), EVERYTHING, dtype=object)
     level_N = everybody if attribute == EVERYTHING else judged.levels[attribute]
-    names = ordered_levels(set(level_N[keep_N]))
-    if not names:
-        return []
     persons, person_N = np.unique(judged.person_N[keep_N].astype(str), return_inverse=True)
-    kept_levels = level_N[keep_N]
+    kept_levels, sample_K = level_N[keep_N], judged.sample_N[keep_N]
+    names = ordered_levels(set(kept_levels) - hidden)
     groups = [_group(judged, keep_N, person_N, kept_levels == name, name) for name in names]
-    found = intervals(
-        groups,
-        strata_of(person_N, kept_levels, len(persons)),
-        num_resamples=num_resamples,
-        generator=generator_of(seed, judged.metric.name, judged.task, dataset, attribute),
-    )
-    sample_K = judged.sample_N[keep_N]
-    return [
-        {"metric": judged.metric.name, "task": judged.task, "dataset": dataset, "attribute": attribute,
-         "level": group.name, "num_patients": group.estimator.num_units,
-         "num_samples": len(set(sample_K[kept_levels == group.name])), **vars(interval)}
-        for group, interval in zip(groups, found, strict=True)
-    ]  # fmt: skip
+    keys: dict[str, Any] = {
+        "metric": judged.metric.name,
+        "task": judged.task,
+        "dataset": dataset,
+        "attribute": attribute,
+    }
+    rows = {name: keys | {"level": name} for name in hidden}
+    if groups:
+        found = intervals(
+            groups,
+            strata_of(person_N, kept_levels, len(persons)),
+            num_resamples=num_resamples,
+            generator=generator_of(seed, judged.metric.name, judged.task, dataset, attribute),
+        )
+        for group, interval in zip(groups, found, strict=True):
+            num_samples = len(set(sample_K[kept_levels == group.name]))
+            counted = {"num_patients": group.estimator.num_units, "num_samples": num_samples}
+            rows[group.name] = keys | {"level": group.name} | counted | vars(interval)
+    return [rows[name] for name in ordered_levels(set(rows))]
 
 
 def _group(

@@ -3,11 +3,10 @@
 from evaluation.census_figures import SOURCE_COLOURS, share_changes, source_shares
 from evaluation.corpus import Corpus, Row, attributes_of, levels_of
 from evaluation.figures import fragment
-from evaluation.page import Markup, Section, folded, name_of, note, sentence_case, table, text, whole
+from evaluation.page import SUPPRESSED, Markup, Section, folded, name_of, note, sentence_case, table, text, whole
 from evaluation.rows import EVERYTHING
 from ingest.percent import between, percent, points
 
-SUPPRESSED = '<span class="hidden">suppressed</span>'
 MISSING_NOTE = "Of the rows an attribute applies to, the share that does not say it. Nothing is filled in."
 PROVENANCE_NOTE = (
     "How the value of a row was established. Metadata and curated values were written by people who had the patient or "

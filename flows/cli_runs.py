@@ -146,11 +146,20 @@ def score(
     attributes: Annotated[str, typer.Option(help="Comma-separated.")] = "sex,age_band,modality",
     out: Annotated[Path, typer.Option(help="Where scores.parquet and gaps.parquet go.")] = Path(),
     seed: Annotated[int, typer.Option(help="Of the bootstrap.")] = 2026,
+    identifiable: Annotated[
+        str, typer.Option(help="Data sets, comma-separated, whose groups of few persons are hidden.")
+    ] = "",
+    suppress_below: Annotated[int, typer.Option(min=1, help="Persons: fewer are few.")] = 11,
 ) -> None:
     """Score any model's predictions group by group."""
     from flows.score import score_predictions
 
-    for path in score_predictions(predictions, samples, attributes.split(","), out=out, seed=seed):
+    guarded = [name.strip() for name in identifiable.split(",") if name.strip()]
+    paths = score_predictions(
+        predictions, samples, attributes.split(","), out=out, seed=seed, identifiable=guarded,
+        suppress_below=suppress_below,
+    )  # fmt: skip
+    for path in paths:
         print(path)
 
 

@@ -76,6 +76,11 @@ class Config:
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
     dashboard: DashboardConfig = field(default_factory=DashboardConfig)
 
+    @property
+    def identifiable(self) -> set[str]:
+        """The data sets whose small cells are hidden."""
+        return {dataset.name for dataset in self.datasets if dataset.identifiable}
+
 
 def load_config(source: Path, *, workspace: Path | None = None) -> Config:
     """Read and check a configuration.

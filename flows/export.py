@@ -18,5 +18,5 @@ def export_card(config: Config, out: Path) -> Path:
         name=config.source.stem,
         licences=[licence for (licence,) in licences.fetchall()],
         below=config.census.suppress_below,
-        identifiable={dataset.name for dataset in config.datasets if dataset.identifiable},
+        identifiable=config.identifiable,
     )

@@ -17,6 +17,7 @@ def predict_with(config: Config, weights: Path) -> Path:
     Raises: BadInput without a finished refresh or for a folder without a network.
     """
     from evaluation.evaluate import read_samples, read_splits, write_published
+    from evaluation.suppression import Guard
     from model.predict import predict
 
     check_refreshed(config)
@@ -29,8 +30,9 @@ def predict_with(config: Config, weights: Path) -> Path:
         folder = describe(config.workspace, weights.resolve(), seed=config.seed)
         with reporter.stage("predict"):
             summary = predict(config.workspace, run=folder.name, seed=config.seed)
-            samples = read_samples(config.workspace, [])
-            write_published(config.workspace, folder, read_splits(folder), samples, seed=config.seed)
+            samples = read_samples(config.workspace, [], persons=bool(config.identifiable))
+            guard = Guard.of(samples, identifiable=config.identifiable, below=config.census.suppress_below)
+            write_published(config.workspace, folder, read_splits(folder), samples, seed=config.seed, guard=guard)
         reporter.finished("predict", summary)
     return folder
 

@@ -20,7 +20,7 @@ def show_dashboard(config: Config, *, port: int) -> None:
         config.workspace,
         title=config.source.stem,
         image_roots=roots,
-        identifiable=frozenset(dataset.name for dataset in config.datasets if dataset.identifiable),
+        identifiable=frozenset(config.identifiable),
     )
     with serving(app, port=port) as address:
         print(f"dashboard: {address}  (stop with Ctrl-C)", flush=True)

@@ -60,7 +60,7 @@ def refresh_stages(config: Config) -> list[Stage]:
     digests = {dataset.name: stage.digest for dataset, stage in zip(config.datasets, reads, strict=True)}
     policies = [(dataset.name, dataset.split) for dataset in config.datasets]
     curated = digest_of([[stage.digest for stage in reads], _plain(config.gates), policies])
-    identifiable = {dataset.name for dataset in config.datasets if dataset.identifiable}
+    identifiable = config.identifiable
     caps = {dataset.name: dataset.max_repeats for dataset in config.datasets}
     audited = tree_digest(config.census.audit) if config.census.audit else None
     draws = (config.training.epochs, config.training.draws_per_epoch)
@@ -82,7 +82,7 @@ def refresh_stages(config: Config) -> list[Stage]:
             "weigh", "weigh",
             digest_of([curated, _plain(config.weights), config.census.attributes, caps, draws, sorted(identifiable),
                        config.census.suppress_below]),
-            functools.partial(_weigh, config, caps, identifiable),
+            functools.partial(_weigh, config, caps),
             [workspace.weights, workspace.solution],
         ),
         Stage(
@@ -118,7 +118,8 @@ def evaluate_stages(config: Config) -> list[Stage]:
     trained = _finished(workspace, "train")
     folder = workspace.runs / current_run(workspace)
     predicted = digest_of([trained, "predict"])
-    scored = digest_of([predicted, _plain(config.evaluation), config.seed])
+    hidden = (sorted(config.identifiable), config.census.suppress_below)
+    scored = digest_of([predicted, _plain(config.evaluation), config.seed, hidden])
     return [
         Stage(
             "predict", "predict", predicted, functools.partial(_predict, config),
@@ -212,11 +213,11 @@ def _curate(config: Config, digests: dict[str, str], reporter: Reporter) -> Summ
     return curate(config.workspace, config.datasets, config.gates, digests=digests)
 
 
-def _weigh(config: Config, caps: dict[str, int | None], identifiable: set[str], reporter: Reporter) -> Summary:
+def _weigh(config: Config, caps: dict[str, int | None], reporter: Reporter) -> Summary:
     summary = weigh(
         config.workspace, config.weights, attributes=list(config.census.attributes), max_repeats=caps,
         num_epochs=config.training.epochs, draws_per_epoch=config.training.draws_per_epoch,
-        identifiable=identifiable, suppress_below=config.census.suppress_below,
+        identifiable=config.identifiable, suppress_below=config.census.suppress_below,
     )  # fmt: skip
     prepare_training_rows(config.workspace)
     return summary
@@ -249,18 +250,18 @@ def _evaluate(config: Config, reporter: Reporter) -> Summary:
     return evaluate(
         config.workspace, run=current_run(config.workspace), attributes=list(settings.attributes),
         num_resamples=settings.num_resamples, delta=settings.delta, seed=config.seed,
+        identifiable=config.identifiable, suppress_below=config.census.suppress_below,
     )  # fmt: skip
 
 
 def _report(config: Config, reporter: Reporter) -> Summary:
     from evaluation.report import write_report
 
-    identifiable = any(dataset.identifiable for dataset in config.datasets)
     path = write_report(
         config.workspace,
         run=current_run(config.workspace),
         out=config.workspace.report,
         title=config.source.stem,
-        num_pictures=0 if identifiable else config.evaluation.report_pictures,
+        num_pictures=0 if config.identifiable else config.evaluation.report_pictures,
     )
     return {"report": path.name}

@@ -24,11 +24,14 @@ MARGIN_TOLERANCE = 1e-3
 
 @dataclass(frozen=True)
 class Margin:
-    """A level's share of the draws: wanted, under the weights, realised; and how far rounding may take it."""
+    """A level's share of the draws: wanted, under the weights, realised; and how far rounding may take it.
+
+    target: None where so few persons have the level that its figures may not be told.
+    """
 
     attribute: str
     level: str
-    target: float
+    target: float | None
     weighted: float
     realised: float
     rounding: float
@@ -36,6 +39,16 @@ class Margin:
     @property
     def error(self) -> float:
         return abs(self.realised - self.weighted)
+
+    @property
+    def problem(self) -> str:
+        """What to say where the draws do not follow the weights."""
+        if self.target is None:
+            return f"{self.attribute} {self.level}: drawn otherwise than weighted; figures suppressed"
+        return (
+            f"{self.attribute} {self.level}: expected a share of {self.weighted:.4f} (target {self.target:.4f}), got "
+            f"{self.realised:.4f}"
+        )
 
 
 @dataclass(frozen=True)
@@ -55,11 +68,12 @@ class AuditedEpoch:
             f"epoch {self.epoch}: {self.num_drawn:,} of {self.num_planned:,} draws, {self.num_distinct:,} different "
             f"rows (most possible {self.most_distinct:,.0f})"
         )
-        if not self.margins:
+        shown = [margin for margin in self.margins if margin.target is not None]
+        if not shown:
             return text
-        worst = max(self.margins, key=lambda margin: margin.error)
+        worst = max(shown, key=lambda margin: margin.error)
         return (
-            f"{text}; largest error of {len(self.margins)} margins {worst.error:.1e}: {worst.attribute} {worst.level} "
+            f"{text}; largest error of {len(shown)} margins {worst.error:.1e}: {worst.attribute} {worst.level} "
             f"target {worst.target:.4f}, weighted {worst.weighted:.4f}, realised {worst.realised:.4f}"
         )
 
@@ -98,10 +112,7 @@ def _audited(
     margins = list(_margins(connection, workspace, weights, drawn)) if is_whole else []
     for margin in margins:
         if margin.error > max(MARGIN_TOLERANCE, margin.rounding):
-            problems.append(
-                f"epoch {epoch}: {margin.attribute} {margin.level}: expected a share of {margin.weighted:.4f} "
-                f"(target {margin.target:.4f}), got {margin.realised:.4f}"
-            )
+            problems.append(f"epoch {epoch}: {margin.problem}")
     values = weights["weight"].to_numpy()
     most = float(np.minimum(1, plan["num_draws"] * values / values.sum()).sum())
     return AuditedEpoch(

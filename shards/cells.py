@@ -26,6 +26,7 @@ class Cells:
     shares: [C]. levels: attribute -> its levels with rows, sorted; ``dataset`` always stands first.
     codes: attribute -> [C] index into them. caps: [C] highest ratio that the lifetime repetition cap allows.
     has_pictures: False where no row has one yet.
+    hidden: (attribute, level) of so few persons that nothing written or said may give their figures.
     """
 
     shares: Vector
@@ -34,6 +35,7 @@ class Cells:
     caps: Vector
     num_rows: int
     has_pictures: bool
+    hidden: frozenset[tuple[str, str]] = frozenset()
 
     @property
     def ones(self) -> Vector:
@@ -60,6 +62,11 @@ class Cells:
         return Design.of_codes(codes, int(offsets[-1]))
 
 
+def training_sql(has_picture: bool) -> str:
+    """Which rows training can draw; without a picture: could draw, had the pictures come."""
+    return f"split = '{Split.TRAIN}' AND {PACKABLE_SQL if has_picture else LABELLED_SQL}"
+
+
 def collapse(connection: duckdb.DuckDBPyConnection, attributes: list[str]) -> Cells:
     """Cells of equal dataset and equal levels of ``attributes``, sorted by them.
 
@@ -77,8 +84,7 @@ def _collapse(connection: duckdb.DuckDBPyConnection, attributes: list[str], *, h
     names = ["dataset", *(name for name in attributes if name != "dataset")]
     columns = ", ".join(f'{level_sql(name)} AS "level_{name}"' for name in names)
     connection.execute(
-        f"CREATE OR REPLACE TEMP VIEW training AS SELECT *, {columns} FROM samples "
-        f"WHERE split = '{Split.TRAIN}' AND {PACKABLE_SQL if has_picture else LABELLED_SQL}"
+        f"CREATE OR REPLACE TEMP VIEW training AS SELECT *, {columns} FROM samples WHERE {training_sql(has_picture)}"
     )
     keys = ", ".join(f'"level_{name}"' for name in names)
     grouped = fetch(connection, f"SELECT {keys}, count(*) AS num_rows FROM training GROUP BY {keys}")

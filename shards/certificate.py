@@ -60,7 +60,8 @@ def _line(method: str, cells: Cells, ratios: Vector, met: Met, limits: Limits) -
 def certify(cells: Cells, met: Met, compared: dict[str, Compared], method: str, limits: Limits) -> Row:
     """The certificate of the weights in use, as solution.json holds it (without seconds and levels removed).
 
-    A baseline solves nothing: it has neither a duality gap nor multipliers.
+    A baseline solves nothing: it has neither a duality gap nor multipliers. Hidden margins keep their names alone:
+    every figure is null.
     """
     solution, ratios = met.solution, compared[method].ratios
     solved = method == "calibration"
@@ -69,9 +70,10 @@ def certify(cells: Cells, met: Met, compared: dict[str, Compared], method: str, 
         line.pop("given")
         if not solved:
             line["multiplier"] = None
+    missed = _missed(lines) if solved and not solution.feasible else []
     return {
         "method": method,
-        "margins": lines,
+        "margins": _veiled(lines, cells),
         "duality_gap": solution.gap if solved else None,
         "converged": solution.converged if solved else None,
         "feasible": solution.feasible,
@@ -83,8 +85,8 @@ def certify(cells: Cells, met: Met, compared: dict[str, Compared], method: str, 
         "num_rows_at_upper": _num_rows(cells, ratios >= limits.upper * (1 - SLACK)),
         "num_rows_at_cap": _num_rows(cells, ratios >= cells.caps * (1 - SLACK)),
         "strength_factor": met.strength_factor,
-        "clipped": _clipped(cells, met),
-        "missed": _missed(lines) if solved and not solution.feasible else [],
+        "clipped": _veiled(_clipped(cells, met), cells),
+        "missed": _veiled(missed, cells),
         "largest_draw_error": _draw_error(cells, ratios, list(dict.fromkeys(line["attribute"] for line in lines))),
         "comparison": [one.line for one in compared.values()],
         "softness": solution.softness,
@@ -93,6 +95,16 @@ def certify(cells: Cells, met: Met, compared: dict[str, Compared], method: str, 
         "has_pictures": cells.has_pictures,
         "num_iterations": solution.num_iterations,
     }
+
+
+def _veiled(lines: list[Row], cells: Cells) -> list[Row]:
+    """The lines, without the figures of hidden margins."""
+    return [
+        {key: value if key in ("attribute", "level") else None for key, value in line.items()}
+        if (line["attribute"], line["level"]) in cells.hidden
+        else line
+        for line in lines
+    ]
 
 
 def _num_rows(cells: Cells, chosen: NDArray[np.bool_]) -> int:

@@ -23,6 +23,8 @@ FLOOR_TOLERANCE = 5e-5
 GIVEN_TOLERANCE = 1e-4
 """How far a share that a person wrote down may be missed when targets contradict each other."""
 
+SUPPRESSED_WORDS = "figures suppressed, so few persons have it"
+
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:
@@ -120,9 +122,12 @@ def _complaint(cells: Cells, met: Met, limits: Limits) -> str | None:
     """Why a solution may not stand, naming the attribute and level; None where it may."""
     for line in margin_lines(cells, met.solution.ratios, met) if not met.solution.feasible else ():
         if line.pop("given") and abs(line["residual"]) > GIVEN_TOLERANCE:
+            found = f"expected a share of {line['target']:.4f}, got {line['after']:.4f}"
+            if (line["attribute"], line["level"]) in cells.hidden:
+                found = SUPPRESSED_WORDS
             return (
-                f"weights.targets.{line['attribute']}: level {line['level']}: expected a share of "
-                f"{line['target']:.4f}, got {line['after']:.4f}: the targets contradict each other or the bounds"
+                f"weights.targets.{line['attribute']}: level {line['level']}: {found}: the targets contradict each "
+                "other or the bounds"
             )
     share = effective_share(cells.shares, met.solution.ratios)
     if share >= limits.min_effective_share:
@@ -142,9 +147,12 @@ def _margin(cells: Cells, target: Target, name: str, goal: Goal, factor: float, 
     outside = goal.speaks & ((wanted < low - SLACK) | (wanted > high + SLACK))
     if target.is_given and outside.any():
         worst = int(np.argmax(outside * np.maximum(low - wanted, wanted - high)))
+        interval = f"between {low[worst]:.4f} and {high[worst]:.4f}"
+        if (name, cells.levels[name][worst]) in cells.hidden:
+            interval = f"within an interval that is not told ({SUPPRESSED_WORDS})"
         raise GateRefused(
-            f"weights.targets.{name}: level {cells.levels[name][worst]}: expected a share between "
-            f"{low[worst]:.4f} and {high[worst]:.4f} (reachable under the bounds), got {wanted[worst]:.4f}"
+            f"weights.targets.{name}: level {cells.levels[name][worst]}: expected a share {interval} (reachable under "
+            f"the bounds), got {wanted[worst]:.4f}"
         )
     return Margin(name, goal.speaks, wanted, clip_shares(wanted, low, high), low, high, target.is_given)
 

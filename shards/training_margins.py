@@ -1,6 +1,5 @@
 """What weighting does to every attribute, targeted or not: ``weights/margins.parquet``, small cells hidden."""
 
-import itertools
 from collections.abc import Collection, Sequence
 from typing import Any
 
@@ -10,8 +9,12 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from ingest.attributes import ATTRIBUTES, fetch, level_sql, quoted
+from ingest.census.disclosure import Part, hidden_in_part
 from ingest.sample import PERSON_HASH_SQL
-from shards.cells import Cells
+from shards.cells import Cells, training_sql
+
+Margin = tuple[str, str]
+"""Attribute and level."""
 
 MARGINS_SCHEMA = pa.schema(
     [
@@ -28,23 +31,17 @@ _FIGURES = ("num_rows", "num_persons", "before", "after")
 
 
 def training_margins(
-    connection: duckdb.DuckDBPyConnection,
-    cells: Cells,
-    ratios: NDArray[np.float64],
-    attributes: Sequence[str],
-    *,
-    identifiable: Collection[str],
+    connection: duckdb.DuckDBPyConnection, cells: Cells, ratios: NDArray[np.float64], attributes: Sequence[str]
 ) -> list[dict[str, Any]]:
     """Share of the training rows at each level before and after, with its persons.
 
-    ``num_guarded``: persons of ``identifiable`` data sets. A row with several labels counts under each. Cells give a
-    margin exactly; else threads add up in any order, of which twelve digits are kept.
+    A row with several labels counts under each. Cells give a margin exactly; else threads add up in any order, of
+    which twelve digits are kept.
     """
     rows = []
     for name in attributes:
         known = name in cells.levels
-        query = _query(name, cells.num_rows, view="training" if known else "weighed", identifiable=identifiable)
-        found = fetch(connection, query).to_pylist()
+        found = fetch(connection, _query(name, cells.num_rows, view="training" if known else "weighed")).to_pylist()
         if known:
             after = cells.margin(name, ratios / (cells.shares @ ratios)).tolist()
             found = [row | {"after": share} for row, share in zip(found, after, strict=True)]
@@ -52,31 +49,58 @@ def training_margins(
     return rows
 
 
-def _query(name: str, num_rows: int, *, view: str, identifiable: Collection[str]) -> str:
-    level = f"unnest({level_sql(name)})" if ATTRIBUTES[name].is_list else level_sql(name)
+def _query(name: str, num_rows: int, *, view: str) -> str:
     weight = "weight" if view == "weighed" else "1.0"
-    names = ", ".join(f"'{quoted(dataset)}'" for dataset in sorted(identifiable))
-    guarded = f"count(DISTINCT person) FILTER (dataset IN ({names}))" if names else "0"
     return (
         f"SELECT '{name}' AS attribute, level, count(*) AS num_rows, count(DISTINCT person) AS num_persons, "
-        f"{guarded} AS num_guarded, count(*) / {num_rows} AS before, round(sum(weight) / {num_rows}, 12) AS after FROM "
-        f"(SELECT {level} AS level, dataset, {weight} AS weight, {PERSON_HASH_SQL} AS person FROM {view}) "
+        f"count(*) / {num_rows} AS before, round(sum(weight) / {num_rows}, 12) AS after FROM "
+        f"(SELECT {_levels_sql(name)} AS level, {weight} AS weight, {PERSON_HASH_SQL} AS person FROM {view}) "
         "GROUP BY level ORDER BY level"
     )
 
 
-def hide_small(margins: list[dict[str, Any]], *, below: int) -> pa.Table:
-    """MARGINS_SCHEMA without the figures of levels of 1 to ``below - 1`` guarded persons.
+def _levels_sql(name: str) -> str:
+    return f"unnest({level_sql(name)})" if ATTRIBUTES[name].is_list else level_sql(name)
 
-    Where an attribute hides exactly one level the smallest other is hidden too, or the total would give it back.
-    """
-    rows = []
-    for _, group in itertools.groupby(margins, key=lambda row: row["attribute"]):
-        levels = sorted(group, key=lambda row: row["num_persons"])
-        hidden = [row["level"] for row in levels if 1 <= row["num_guarded"] < below]
-        if len(hidden) == 1:
-            hidden += [row["level"] for row in levels if row["level"] not in hidden][:1]
-        for row in sorted(levels, key=lambda row: row["level"]):
-            suppressed = row["level"] in hidden
-            rows.append(row | {"suppressed": suppressed} | (dict.fromkeys(_FIGURES) if suppressed else {}))
-    return pa.Table.from_pylist(rows, schema=MARGINS_SCHEMA)
+
+def hidden_margins(
+    connection: duckdb.DuckDBPyConnection,
+    cells: Cells,
+    attributes: Sequence[str],
+    *,
+    identifiable: Collection[str],
+    below: int,
+) -> frozenset[Margin]:
+    """(attribute, level) whose training rows may not be shown, by the census's rule: they are a part of the whole."""
+    names = ", ".join(f"'{quoted(dataset)}'" for dataset in sorted(identifiable))
+    if not names:
+        return frozenset()
+    persons = (
+        f"count(DISTINCT person) AS whole, count(DISTINCT person) FILTER ({training_sql(cells.has_pictures)}) AS part"
+    )
+    guarded = f"(SELECT *, {PERSON_HASH_SQL} AS person FROM samples WHERE dataset IN ({names}))"
+    totals = fetch(connection, f"SELECT dataset, {persons} FROM {guarded} GROUP BY ALL").to_pylist()
+    hidden: set[Margin] = set()
+    for name in attributes:
+        unnested = f"(SELECT *, {_levels_sql(name)} AS level FROM {guarded})"
+        counted = fetch(connection, f"SELECT level, dataset, {persons} FROM {unnested} GROUP BY ALL").to_pylist()
+        part, whole = (
+            Part(
+                {(row["level"], row["dataset"]): row[side] for row in counted},
+                {row["dataset"]: row[side] for row in totals if row[side]},
+            )
+            for side in ("part", "whole")
+        )
+        closed = hidden_in_part(part, whole, adds_up=not ATTRIBUTES[name].is_list, below=below)
+        hidden |= {(name, level) for level, _ in closed}
+    return frozenset(hidden)
+
+
+def hide(margins: list[dict[str, Any]], hidden: frozenset[Margin]) -> pa.Table:
+    """MARGINS_SCHEMA without the figures of ``hidden`` margins; one without any training row says so as little."""
+    empty = dict.fromkeys(_FIGURES) | {"suppressed": True}
+    shown = [row | {"suppressed": False} for row in margins if (row["attribute"], row["level"]) not in hidden]
+    shown += [{"attribute": attribute, "level": level, **empty} for attribute, level in hidden]
+    order = {name: place for place, name in enumerate(dict.fromkeys(row["attribute"] for row in margins))}
+    shown.sort(key=lambda row: (order.get(row["attribute"], len(order)), row["level"]))
+    return pa.Table.from_pylist(shown, schema=MARGINS_SCHEMA)

@@ -1,7 +1,7 @@
 """The weigh stage: cells of the training rows, targets, one solution, a weight per row, the certificate."""
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from time import perf_counter
 from typing import Any
 
@@ -18,7 +18,7 @@ from shards.cells import Cells, collapse, effective_share, spread
 from shards.certificate import Method, certify, compare
 from shards.margins import Limits, meet
 from shards.targets import Goal, Target, check_levels, goal_of
-from shards.training_margins import hide_small, training_margins
+from shards.training_margins import hidden_margins, hide, training_margins
 from shards.weights import SOFTNESS
 
 ROWS_PER_BATCH = 122_880
@@ -74,14 +74,17 @@ def weigh(
         attributes: those of the census; their margins are reported before and after, targeted or not.
         max_repeats: lifetime repetition cap per dataset, None for no cap.
         num_epochs, draws_per_epoch: the plan the caps speak of; 0 draws mean one per row.
-        identifiable, suppress_below: margins.parquet hides levels of 1 to suppress_below - 1 training persons of these
-            data sets.
+        identifiable, suppress_below: levels that would give away 1 to suppress_below - 1 persons of these data sets
+            are hidden in margins.parquet, in solution.json and in what an error says, as the census hides its own.
     Raises: BadInput for no training rows or targets with too many levels; GateRefused for a given target out of
         reach, an effective share below the floor, or a baseline that breaks a repetition cap.
     """
     start = perf_counter()
     connection = connect_samples(workspace.samples)
     cells = _cells(connection, workspace, list(config.targets), max_repeats, num_epochs, draws_per_epoch, config.lower)
+    names = list(dict.fromkeys([*config.targets, *attributes]))
+    hidden = hidden_margins(connection, cells, names, identifiable=identifiable, below=suppress_below)
+    cells = replace(cells, hidden=hidden)
     goals, silent = _goals(cells, config)
     met = meet(cells, config.targets, goals, config.limits)
     compared = compare(cells, met, list(goals), config.limits)
@@ -95,10 +98,9 @@ def weigh(
     }
     spread(connection, cells, ratios)
     _write_weights(connection, workspace)
-    names = list(dict.fromkeys([*config.targets, *attributes]))
-    margins = training_margins(connection, cells, ratios, names, identifiable=identifiable)
+    margins = hide(training_margins(connection, cells, ratios, names), hidden)
     with publishing(workspace.solution.with_name("margins.parquet")) as staged:
-        pq.write_table(hide_small(margins, below=suppress_below), staged)
+        pq.write_table(margins, staged)
     certificate["seconds"] = perf_counter() - start
     write_json(workspace.solution, certificate)
     return {key: certificate[key] for key in _SUMMARY}

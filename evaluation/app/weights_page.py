@@ -28,7 +28,7 @@ def layout(corpus: Corpus, *, attribute: str | None) -> Any:
     """The page; ``attribute`` is shown first where there are margins of it."""
     if corpus.solution is None or not corpus.margins:
         return section("Before and after weighting", note("No weights yet: run `biascarevl weigh`."), anchor="weights")
-    targeted = [row["attribute"] for row in corpus.margins if row["target"] is not None]
+    targeted = [row["attribute"] for row in corpus.margins if row["targeted"]]
     names = list(dict.fromkeys([*targeted, *attributes_of(corpus.margins)]))
     chosen: str = attribute if attribute in names and attribute else names[0]
     options = [(name, sentence_case(name_of(name)) + ("" if name in targeted else " (no target)")) for name in names]

@@ -7,6 +7,7 @@ that is shown, and what ranges over fewer than k persons has its line hidden fur
 """
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import numpy as np
@@ -22,6 +23,8 @@ from ingest.errors import GateRefused
 Persons = NDArray[np.int64]
 Mask = NDArray[np.bool_]
 Table = TypeVar("Table", Persons, Mask)
+Cell = tuple[str, str]
+"""Level and data set."""
 _COUNTED = ("num_rows", "num_images", "num_studies", "num_persons", "share", "low", "high")
 ROUNDED_TO = 5
 """Totals of a data set with hidden cells are rounded to this."""
@@ -143,7 +146,7 @@ def suppress(counts: pa.Table, *, below: int, identifiable: set[str], num_person
     added: list[dict[str, Any]] = []
     for attribute in dict.fromkeys(row["attribute"] for row in rows):
         members = [row for row in rows if row["attribute"] == attribute]
-        hidden = _hidden_levels(members, attribute, sorted(identifiable), below)
+        hidden = _hidden_levels(members, attribute, {name: num_persons.get(name, 0) for name in identifiable}, below)
         present = {(row["level"], row["dataset"]) for row in members}
         touched = {level for level, _ in hidden}
         for row in members:
@@ -159,21 +162,87 @@ def suppress(counts: pa.Table, *, below: int, identifiable: set[str], num_person
 
 
 def _hidden_levels(
-    members: list[dict[str, Any]], attribute: str, datasets: list[str], below: int
-) -> set[tuple[str, str]]:
-    """(level, data set) to hide of one attribute. Labels overlap, so that their counts have no common total."""
+    members: list[dict[str, Any]], attribute: str, num_persons: Mapping[str, int], below: int
+) -> set[Cell]:
+    """(level, data set) to hide of one attribute. num_persons: of every identifiable data set."""
     levels = sorted({row["level"] for row in members})
-    datasets = [name for name in datasets if any(row["dataset"] == name for row in members)]
-    place = {name: number for number, name in enumerate(levels)}
-    persons = np.zeros((len(levels), len(datasets)), np.int64)
-    for row in members:
-        if row["dataset"] in datasets:
-            persons[place[row["level"]], datasets.index(row["dataset"])] = row["num_persons"]
-    adds_up = np.full(len(datasets), not ATTRIBUTES[attribute].is_list) & (persons.sum(0) >= below)
-    hidden = close(
-        persons, is_small(persons, below), rows_open=np.zeros(len(levels), bool), columns_open=adds_up, below=below
-    )
-    return {(levels[row], datasets[column]) for row, column in np.argwhere(hidden)}
+    counted = {(row["level"], row["dataset"]): row["num_persons"] for row in members if row["dataset"] in num_persons}
+    adds_up = not ATTRIBUTES[attribute].is_list
+    hidden: set[Cell] = set()
+    for dataset in {name for _, name in counted}:
+        persons = np.array([counted.get((level, dataset), 0) for level in levels], np.int64)
+        closed = close_levels(persons, num_persons[dataset], adds_up=adds_up, below=below)
+        hidden |= {(levels[place], dataset) for place in np.flatnonzero(closed)}
+    return hidden
+
+
+def close_levels(persons: Persons, num_persons: int, *, adds_up: bool, below: int) -> Mask:
+    """[L] levels of one attribute in one data set of ``num_persons`` that must be hidden.
+
+    adds_up: whether a row has one level only. Labels overlap: their counts have no common total, but each has its
+    complement, the persons without it.
+    """
+    small = is_small(persons, below)
+    if not adds_up:
+        return np.asarray(small | is_small(num_persons - persons, below))
+    closed = close(
+        persons[:, None], small[:, None], rows_open=np.zeros(len(persons), bool),
+        columns_open=np.array([persons.sum() >= below]), below=below,
+    )  # fmt: skip
+    return np.asarray(closed[:, 0])
+
+
+@dataclass(frozen=True)
+class Part:
+    """Persons by (level, data set), and by data set, of a part of the corpus: training rows, or test rows judged."""
+
+    levels: Mapping[Cell, int]
+    datasets: Mapping[str, int]
+
+
+def hidden_in_part(part: Part, whole: Part, *, adds_up: bool, below: int) -> set[Cell]:
+    """(level, data set) that must be hidden where ``part`` is shown beside the census of ``whole``, by the same rule.
+
+    Both hold identifiable data sets alone, ``part`` those with persons in it. Hidden is what the census hides; levels
+    of 1 to ``below - 1`` persons in the part, or in the rest, its complement; and others beside them, until the hidden
+    levels of part and rest each are two or more and of ``below`` persons together. All that subtraction then tells of
+    a hidden level leaves a range of the least of its whole, the hidden part, the hidden rest and the whole of the
+    other hidden levels, and all of these are ``below`` or more: no linear program is needed. A data set of few persons
+    is hidden whole; one without any in the part has nothing to hide there.
+    """
+    hidden: set[Cell] = set()
+    for dataset, num_part in part.datasets.items():
+        num_persons = whole.datasets[dataset]
+        levels = sorted({level for level, name in (*whole.levels, *part.levels) if name == dataset})
+        all_of, part_of = (
+            np.array([side.levels.get((level, dataset), 0) for level in levels], np.int64) for side in (whole, part)
+        )
+        closed = close_levels(all_of, num_persons, adds_up=adds_up, below=below)
+        if is_small(num_persons, below):
+            closed[:] = True
+        elif adds_up:
+            closed = _close_sides(np.stack([part_of, all_of - part_of], axis=1), closed, below)
+        else:
+            closed |= close_levels(part_of, num_part, adds_up=False, below=below)
+            closed |= close_levels(all_of - part_of, num_persons - num_part, adds_up=False, below=below)
+        hidden |= {(levels[place], dataset) for place in np.flatnonzero(closed)}
+    return hidden
+
+
+def _close_sides(sides: Persons, closed: Mask, below: int) -> Mask:
+    """[L] levels to hide in part and rest ``sides`` [L, 2] at once; where either is small, its totals are not shown."""
+    hidden = closed | np.asarray(is_small(sides, below).any(axis=1), dtype=bool)
+    totals = sides.sum(axis=0)
+    columns_open = (totals >= below) & ~is_small(totals, below).any()
+    rows_open = np.zeros(len(sides), bool)
+    num_hidden = -1
+    while num_hidden < hidden.sum():
+        num_hidden = hidden.sum()
+        for side in (slice(0, 1), slice(1, 2)):  # one after the other: what one hides often serves the other too
+            hidden = close(
+                sides[:, side], hidden[:, None], rows_open=rows_open, columns_open=columns_open[side], below=below
+            )[:, 0]
+    return hidden
 
 
 def round_totals(persons: pa.Table, counts: pa.Table, *, below: int, identifiable: set[str]) -> pa.Table:

@@ -254,10 +254,32 @@ def test_a_corpus_whose_pictures_have_not_come_is_weighed_as_if_they_had(tmp_pat
     assert arrived["has_pictures"] and arrived["num_rows"] == 50
 
 
+GUARDED = {"attributes": ["sex"], "max_repeats": {}, "num_epochs": 1, "draws_per_epoch": 0, "identifiable": {"b"}}
+
+
 def test_margins_of_few_training_persons_of_identifiable_data_are_hidden(skewed):
-    plan = {"attributes": ["sex"], "max_repeats": {}, "num_epochs": 1, "draws_per_epoch": 0}
-    weigh(skewed, WeightsConfig(), **plan, identifiable={"b"})
+    weigh(skewed, WeightsConfig(), **GUARDED)
     margins = {row["level"]: row for row in pq.read_table(skewed.weights.with_name("margins.parquet")).to_pylist()}
-    # 8 women and 2 unknown are small; the 60 rows without sex are of data set a, which is not identifiable.
-    assert {level for level, row in margins.items() if row["suppressed"]} == {"female", "unknown"}
-    assert margins["female"]["before"] is None and margins["male"]["num_persons"] == 30
+    # 8 women and 2 unknown are small, and ten persons together still: the 30 men are hidden with them. The 60 rows
+    # without sex are of data set a, which is not identifiable.
+    assert {level for level, row in margins.items() if row["suppressed"]} == {"female", "unknown", "male"}
+    assert margins["female"]["before"] is None and margins["__missing__"]["num_persons"] == 60
+
+
+def test_the_certificate_tells_no_figure_of_a_hidden_margin(skewed):
+    config = WeightsConfig(targets={"sex": Target(toward="uniform")}, upper=1.2, lower=0.9)
+    weigh(skewed, config, **GUARDED)
+    solution = json.loads(skewed.solution.read_text())
+    for line in (*solution["margins"], *solution["clipped"]):
+        assert {key for key, value in line.items() if value is not None} == {"attribute", "level"}
+    assert {line["level"] for line in solution["clipped"]} == {"female", "male"}
+
+
+def test_an_error_tells_no_figure_of_a_hidden_margin(skewed):
+    def refused(**options):
+        with pytest.raises(GateRefused) as error:
+            weigh(skewed, WeightsConfig(targets={"sex": EQUAL}, upper=1.2, lower=0.9), **GUARDED | options)
+        return str(error.value)
+
+    assert "between 0." in refused(identifiable=set())
+    assert "an interval that is not told" in refused() and "between 0." not in refused()

@@ -6,7 +6,16 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from ingest.census.counts import COUNTS_SCHEMA, count_levels, count_persons
-from ingest.census.disclosure import _exposed, close, is_small, round_totals, suppress
+from ingest.census.disclosure import (
+    Part,
+    _exposed,
+    close,
+    close_levels,
+    hidden_in_part,
+    is_small,
+    round_totals,
+    suppress,
+)
 from ingest.errors import GateRefused
 
 BELOW = 11
@@ -69,6 +78,53 @@ def test_one_attribute_can_always_be_protected(persons):
     for column in np.flatnonzero(persons.sum(0) >= BELOW):
         mask = hidden[:, column]
         assert not mask.any() or (mask.sum() > 1 and persons[mask, column].sum() >= BELOW)
+
+
+def part_of(persons, dataset="a"):
+    levels = {(name, dataset): number for name, number in persons.items()}
+    return Part(levels, {dataset: sum(persons.values())})
+
+
+def test_a_level_is_hidden_in_a_part_for_its_few_persons_there_and_for_the_few_left_outside():
+    whole = part_of({"female": 100, "male": 200, "other": 60, "unknown": 40})
+    train = part_of({"female": 80, "male": 150, "other": 55, "unknown": 30})
+    # Of "other" 5 are elsewhere: it is hidden, and with it the next smallest, or the total would give it back.
+    hidden = hidden_in_part(train, whole, adds_up=True, below=BELOW)
+    assert hidden == {("other", "a"), ("unknown", "a")}
+    assert hidden_in_part(whole, whole, adds_up=True, below=BELOW) == set()
+
+
+def test_a_part_hides_what_the_census_hides_and_a_tiny_data_set_whole():
+    whole = part_of({"female": 5, "male": 200, "other": 60})
+    train = part_of({"male": 150, "other": 40})
+    assert hidden_in_part(train, whole, adds_up=True, below=BELOW) == {("female", "a"), ("other", "a")}
+    tiny = part_of({"female": 5, "male": 5})
+    assert hidden_in_part(tiny, tiny, adds_up=True, below=BELOW) == {("female", "a"), ("male", "a")}
+
+
+def test_of_labels_the_persons_without_one_are_its_complement():
+    persons = np.array([97, 60, 4])
+    assert close_levels(persons, 100, adds_up=False, below=BELOW).tolist() == [True, False, True]
+    # Of the 90 in training 85 have it: five have not. Outside nobody lacks the other one.
+    whole, part = (
+        Part({("x", "a"): 140, ("y", "a"): 100}, {"a": 200}),
+        Part({("x", "a"): 85, ("y", "a"): 50}, {"a": 90}),
+    )
+    assert hidden_in_part(part, whole, adds_up=False, below=BELOW) == {("x", "a")}
+
+
+@settings(max_examples=80, deadline=None)
+@given(arrays(np.int64, st.tuples(st.integers(1, 5), st.just(2)), elements=st.integers(0, 40)))
+def test_what_a_part_hides_cannot_be_computed_back_from_the_whole(sides):
+    names = [f"level {n}" for n in range(len(sides))]
+    part, whole = (part_of(dict(zip(names, column.tolist(), strict=True))) for column in (sides[:, 0], sides.sum(1)))
+    hidden = np.array([(name, "a") in hidden_in_part(part, whole, adds_up=True, below=BELOW) for name in names])
+    totals = sides.sum(0)
+    assert np.all(hidden[is_small(sides, BELOW).any(1)])
+    if is_small(totals, BELOW).any() or is_small(totals.sum(), BELOW):
+        return  # the totals are not shown either
+    census = close_levels(sides.sum(1), totals.sum(), adds_up=True, below=BELOW)
+    assert _exposed(sides, np.repeat(hidden[:, None], 2, 1), ~census, totals >= BELOW, BELOW) == []
 
 
 def people(dataset, **levels):
