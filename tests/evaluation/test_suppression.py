@@ -199,12 +199,12 @@ def test_the_dashboard_tells_no_hidden_margin(open_: Workspace, guarded: Workspa
     told = []
     for workspace in (open_, guarded):
         parts = [weights_page.layout(read_corpus(workspace), attribute=name) for name in SMALL]
-        told.append(json.dumps(parts, cls=plotly.utils.PlotlyJSONEncoder))
+        told.append(json.dumps(parts, cls=plotly.utils.PlotlyJSONEncoder, ensure_ascii=False))
     rows = {row["level"]: row for row in table(open_, "weights/margins.parquet")}
     hidden = [row["level"] for row in table(guarded, "weights/margins.parquet") if row["suppressed"]]
     assert hidden
     for level in hidden:
-        for words in (f"{rows[level]['before']:.1%} before", f'n {rows[level]["num_persons"]:,}"'):
+        for words in (f"{percent(rows[level]['before'])} before", f'n {rows[level]["num_persons"]:,}"'):
             assert words in told[0] and words not in told[1], words
     assert "suppressed, too few persons" in told[1] and "n suppressed" in told[1]
 
