@@ -206,7 +206,7 @@ def reachable_shares(cells: Cells, name: str, speaks: NDArray[np.bool_], limits:
     # What the levels spoken of may weigh together, given what the others must and can.
     room = 1 - least[~speaks].sum()
     floor = 1 - most[~speaks].sum()
-    lowest = np.minimum(least + other_most, room)
+    lowest = np.clip(least + other_most, floor, room)
     low = np.maximum(least, floor - other_most) / np.maximum(lowest, 1e-300)
     highest = np.minimum(most, room - other_least)
     high = highest / np.maximum(highest + np.maximum(other_least, floor - highest), 1e-300)
