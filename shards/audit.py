@@ -148,7 +148,7 @@ def _margins(
     for attribute in dict.fromkeys(line["attribute"] for line in lines):
         levels = _levels(connection, attribute)
         for line in (line for line in lines if line["attribute"] == attribute):
-            has = np.asarray(pc.equal(levels, line["level"]))
+            has = _has(levels, line["level"])
             runs = int(has[0]) + int((has[1:] & ~has[:-1]).sum())
             yield Margin(
                 attribute, line["level"], line["target"],
@@ -157,8 +157,18 @@ def _margins(
 
 
 def _levels(connection: duckdb.DuckDBPyConnection, attribute: str) -> pa.ChunkedArray:
-    """The level of each weighed row, in the order of the weights."""
+    """The level, or the list of levels, of each weighed row, in the order of the weights."""
     query = f"""SELECT {level_sql(attribute)} AS level
                 FROM (SELECT sample_id, row_number() OVER () AS place FROM weighed)
                 JOIN samples USING (sample_id) ORDER BY place"""
     return fetch(connection, query)["level"]
+
+
+def _has(levels: pa.ChunkedArray, level: str) -> NDArray[np.bool_]:
+    """[N] which rows have ``level``."""
+    if not pa.types.is_list(levels.type):
+        return np.asarray(pc.equal(levels, level))
+    column = levels.combine_chunks()
+    has = np.zeros(len(column), dtype=bool)
+    has[np.asarray(pc.list_parent_indices(column))[np.asarray(pc.equal(pc.list_flatten(column), level))]] = True
+    return has

@@ -4,7 +4,7 @@ DuckDB groups and joins; no Python object is made per row.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import duckdb
 import numpy as np
@@ -17,6 +17,8 @@ from shards.assignment import LABELLED_SQL, PACKABLE_SQL
 from shards.design import Design
 
 Vector = NDArray[np.float64]
+LABEL_SEPARATOR = "\x1f"
+"""Between the labels of a row where their set is one text: no label holds a control character."""
 
 
 @dataclass(frozen=True)
@@ -26,6 +28,7 @@ class Cells:
     shares: [C]. levels: attribute -> its levels with rows, sorted; ``dataset`` always stands first.
     codes: attribute -> [C] index into them. caps: [C] highest ratio that the lifetime repetition cap allows.
     has_pictures: False where no row has one yet.
+    presences: attributes that are one label, present or absent (``shards.presence``) -> its attribute and the label.
     hidden: (attribute, level) of so few persons that nothing written or said may give their figures.
     """
 
@@ -35,6 +38,7 @@ class Cells:
     caps: Vector
     num_rows: int
     has_pictures: bool
+    presences: dict[str, tuple[str, str]] = field(default_factory=dict)
     hidden: frozenset[tuple[str, str]] = frozenset()
 
     @property
@@ -46,6 +50,12 @@ class Cells:
         """The same cells, with the highest ratio that each dataset named in ``caps`` allows."""
         of_dataset = np.array([caps.get(name, np.inf) for name in self.levels["dataset"]])
         return replace(self, caps=of_dataset[self.codes["dataset"]])
+
+    def told(self, name: str) -> list[tuple[int, str, str]]:
+        """What is said of an attribute: (place, attribute, level) of each level; of a label, only its presence."""
+        if name in self.presences:
+            return [(self.levels[name].index("present"), *self.presences[name])]
+        return [(place, name, level) for place, level in enumerate(self.levels[name])]
 
     def margin(self, attribute: str, ratios: Vector) -> Vector:
         """Share of each level under ``ratios``."""
@@ -67,22 +77,27 @@ def training_sql(has_picture: bool) -> str:
     return f"split = '{Split.TRAIN}' AND {PACKABLE_SQL if has_picture else LABELLED_SQL}"
 
 
-def collapse(connection: duckdb.DuckDBPyConnection, attributes: list[str]) -> Cells:
+def collapse(
+    connection: duckdb.DuckDBPyConnection, attributes: list[str], *, sql: Mapping[str, str] | None = None
+) -> Cells:
     """Cells of equal dataset and equal levels of ``attributes``, sorted by them.
 
-    Makes the view ``training`` of every row that training can draw, each attribute's level as ``level_<name>``. A
-    corpus of which no picture has come yet is weighed as if all had. No training rows give no cells.
+    sql: what stands for the level of an attribute whose rows have several. Makes the view ``training`` of every row
+    that training can draw, each attribute's level as ``level_<name>``. A corpus of which no picture has come yet is
+    weighed as if all had. No training rows give no cells.
     """
     for has_picture in (True, False):
-        cells = _collapse(connection, attributes, has_picture=has_picture)
+        cells = _collapse(connection, attributes, sql or {}, has_picture=has_picture)
         if cells.num_rows:
             break
     return cells
 
 
-def _collapse(connection: duckdb.DuckDBPyConnection, attributes: list[str], *, has_picture: bool) -> Cells:
+def _collapse(
+    connection: duckdb.DuckDBPyConnection, attributes: list[str], sql: Mapping[str, str], *, has_picture: bool
+) -> Cells:
     names = ["dataset", *(name for name in attributes if name != "dataset")]
-    columns = ", ".join(f'{level_sql(name)} AS "level_{name}"' for name in names)
+    columns = ", ".join(f'{sql.get(name) or level_sql(name)} AS "level_{name}"' for name in names)
     connection.execute(
         f"CREATE OR REPLACE TEMP VIEW training AS SELECT *, {columns} FROM samples WHERE {training_sql(has_picture)}"
     )
@@ -111,13 +126,16 @@ def _encoded(column: pa.ChunkedArray) -> tuple[list[str], NDArray[np.int64]]:
 
 def spread(connection: duckdb.DuckDBPyConnection, cells: Cells, ratios: Vector) -> None:
     """Make the view ``weighed``: ``training`` with each row's ``cell`` and ``weight`` (mean 1)."""
+    names = [name for name in cells.codes if name not in cells.presences]
     columns = {
-        f"level_{name}": pa.DictionaryArray.from_arrays(pa.array(code, pa.int32()), pa.array(cells.levels[name]))
-        for name, code in cells.codes.items()
+        f"level_{name}": pa.DictionaryArray.from_arrays(
+            pa.array(cells.codes[name], pa.int32()), pa.array(cells.levels[name])
+        )
+        for name in names
     }
     weights = ratios / (cells.shares @ ratios)
     connection.register("cells", pa.table({**columns, "cell": np.arange(len(weights)), "weight": weights}))
-    keys = ", ".join(f'"level_{name}"' for name in cells.codes)
+    keys = ", ".join(f'"level_{name}"' for name in names)
     connection.execute(f"CREATE OR REPLACE TEMP VIEW weighed AS SELECT * FROM training JOIN cells USING ({keys})")
 
 

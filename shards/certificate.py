@@ -87,7 +87,7 @@ def certify(cells: Cells, met: Met, compared: dict[str, Compared], method: str, 
         "strength_factor": met.strength_factor,
         "clipped": _veiled(_clipped(cells, met), cells),
         "missed": _veiled(missed, cells),
-        "largest_draw_error": _draw_error(cells, ratios, list(dict.fromkeys(line["attribute"] for line in lines))),
+        "largest_draw_error": _draw_error(cells, ratios, [margin.name for margin in met.margins]),
         "comparison": [one.line for one in compared.values()],
         "softness": solution.softness,
         "num_cells": len(cells.shares),
@@ -115,18 +115,17 @@ def _clipped(cells: Cells, met: Met) -> list[Row]:
     """Levels whose target was moved into the interval that the bounds can reach; shares among the levels spoken of."""
     return [
         {
-            "attribute": margin.name,
-            "level": cells.levels[margin.name][level],
-            "wanted": float(margin.wanted[level]),
-            "target": float(margin.target[level]),
-            "reachable_low": float(margin.low[level]),
-            "reachable_high": float(margin.high[level]),
+            "attribute": attribute,
+            "level": level,
+            "wanted": float(margin.wanted[place]),
+            "target": float(margin.target[place]),
+            "reachable_low": float(margin.low[place]),
+            "reachable_high": float(margin.high[place]),
         }
         for margin in met.margins
-        for level in np.flatnonzero(
-            margin.speaks & ((margin.wanted < margin.low - SLACK) | (margin.wanted > margin.high + SLACK))
-        )
-    ]  # fmt: skip
+        for place, attribute, level in cells.told(margin.name)
+        if margin.speaks[place] and not margin.low[place] - SLACK <= margin.wanted[place] <= margin.high[place] + SLACK
+    ]
 
 
 def _missed(lines: list[Row]) -> list[Row]:

@@ -132,7 +132,7 @@ def _complaint(cells: Cells, met: Met, limits: Limits) -> str | None:
     share = effective_share(cells.shares, met.solution.ratios)
     if share >= limits.min_effective_share:
         return None
-    given = [margin.name for margin in met.margins if margin.given]
+    given = dict.fromkeys(attribute for m in met.margins if m.given for _, attribute, _ in cells.told(m.name))
     return (
         f"weights.targets of {', '.join(given) or 'no given shares'}: effective share {share:.3f} is below "
         f"min_effective_share = {limits.min_effective_share}"
@@ -144,15 +144,16 @@ def _margin(cells: Cells, target: Target, name: str, goal: Goal, factor: float, 
     strength = target.strength * (1.0 if target.is_given else factor)
     wanted = wanted_shares(goal, cells.margin(name, cells.ones), strength)
     low, high = reachable_shares(cells, name, goal.speaks, limits)
-    outside = goal.speaks & ((wanted < low - SLACK) | (wanted > high + SLACK))
-    if target.is_given and outside.any():
-        worst = int(np.argmax(outside * np.maximum(low - wanted, wanted - high)))
-        interval = f"between {low[worst]:.4f} and {high[worst]:.4f}"
-        if (name, cells.levels[name][worst]) in cells.hidden:
+    places = np.array([place for place, _, _ in cells.told(name)])
+    beyond = np.where(goal.speaks, np.maximum(low - wanted, wanted - high), -np.inf)[places]
+    if target.is_given and beyond.max() > SLACK:
+        place, attribute, level = cells.told(name)[int(beyond.argmax())]
+        interval = f"between {low[place]:.4f} and {high[place]:.4f}"
+        if (attribute, level) in cells.hidden:
             interval = f"within an interval that is not told ({SUPPRESSED_WORDS})"
         raise GateRefused(
-            f"weights.targets.{name}: level {cells.levels[name][worst]}: expected a share {interval} (reachable under "
-            f"the bounds), got {wanted[worst]:.4f}"
+            f"weights.targets.{attribute}: level {level}: expected a share {interval} (reachable under the bounds), "
+            f"got {wanted[place]:.4f}"
         )
     return Margin(name, goal.speaks, wanted, clip_shares(wanted, low, high), low, high, target.is_given)
 
@@ -176,23 +177,30 @@ def margin_lines(cells: Cells, ratios: Vector, met: Met) -> list[dict[str, Any]]
     wherever no bound holds.
     """
     lines: list[dict[str, Any]] = []
+    num_rows = 0
     for margin in met.margins:
         before, after = (cells.margin(margin.name, each) for each in (cells.ones, ratios))
         spoken_of = after[margin.speaks].sum()
-        rows = slice(len(lines), len(lines) + int(margin.speaks.sum()))
-        common = margin.target[margin.speaks] @ met.solution.multipliers[rows]
-        for level, multiplier in zip(np.flatnonzero(margin.speaks), met.solution.multipliers[rows], strict=True):
-            wanted = margin.target[level] * spoken_of
+        multipliers = np.zeros(len(margin.speaks))
+        num_levels = int(margin.speaks.sum())
+        multipliers[margin.speaks] = met.solution.multipliers[num_rows : num_rows + num_levels]
+        num_rows += num_levels
+        # Of a label against rows without it; else against all rows spoken of, by their target shares.
+        common = multipliers[0] if margin.name in cells.presences else margin.target @ multipliers
+        for place, attribute, level in cells.told(margin.name):
+            if not margin.speaks[place]:
+                continue
+            wanted = margin.target[place] * spoken_of
             line = {
-                "before": before[level],
+                "before": before[place],
                 "target": wanted,
-                "after": after[level],
-                "residual": after[level] - wanted,
-                "reachable_low": margin.low[level] * spoken_of,
-                "reachable_high": margin.high[level] * spoken_of,
-                "multiplier": multiplier - common,
+                "after": after[place],
+                "residual": after[place] - wanted,
+                "reachable_low": margin.low[place] * spoken_of,
+                "reachable_high": margin.high[place] * spoken_of,
+                "multiplier": multipliers[place] - common,
             }
-            names = {"attribute": margin.name, "level": cells.levels[margin.name][level], "given": margin.given}
+            names = {"attribute": attribute, "level": level, "given": margin.given}
             lines.append(names | {key: float(value) for key, value in line.items()})
     return lines
 

@@ -5,6 +5,7 @@ Shares are among the rows a target speaks of: rows whose level is not known are 
 attribute is known goes with the dataset, and fixing both would ask for what no weighting can give.
 """
 
+import math
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -21,7 +22,7 @@ Toward = Literal["uniform", "power", "reference"]
 class Target:
     """One line of ``[weights.targets]``.
 
-    toward: a rule, or the wanted shares by level. "power" flattens shares to p^alpha,
+    toward: a rule, or the wanted shares by level (of labels: their presence rates). "power" flattens shares to p^alpha,
     "reference" moves towards the shares given in ``reference``.
     strength: tau in [0, 1].
     """
@@ -41,11 +42,8 @@ class Target:
                 'reference: expected shares by level exactly when toward = "reference", here or in '
                 "[census.reference.shares]"
             )
-        shares = self.shares
-        if shares is not None and abs(sum(shares.values()) - 1) > 1e-6:
-            raise ValueError(f"expected shares that sum to 1, got {sum(shares.values()):.6g}")
-        if shares is not None and min(shares.values(), default=0) < 0:
-            raise ValueError("expected shares of 0 or more, got a negative one")
+        if not all(0 <= share < math.inf for share in (self.shares or {}).values()):
+            raise ValueError("expected shares of 0 or more, got a negative one or no number")
 
     @property
     def shares(self) -> dict[str, float] | None:
@@ -59,13 +57,20 @@ class Target:
 
 
 def check_levels(attribute: str, target: Target) -> None:
-    """Refuse a target for an unknown attribute or a level outside its declared vocabulary."""
+    """Refuse a target for an unknown attribute or a level outside its declared vocabulary, and shares that do not sum.
+
+    Labels stand together, so that their shares are presence rates, each from 0 to 1.
+    """
     if attribute not in ATTRIBUTES:
         raise BadInput(f"targets: expected an attribute of {', '.join(ATTRIBUTES)}, got {attribute!r}")
-    if ATTRIBUTES[attribute].is_list:
-        raise BadInput(f"targets: expected an attribute with one level per row, got {attribute!r}")
+    shares = target.shares
+    for level, share in (shares or {}).items() if ATTRIBUTES[attribute].is_list else ():
+        if share > 1:
+            raise BadInput(f"targets.{attribute}: level {level}: expected a rate of 0 to 1, got {share:.6g}")
+    if shares is not None and not ATTRIBUTES[attribute].is_list and abs(sum(shares.values()) - 1) > 1e-6:
+        raise BadInput(f"targets.{attribute}: expected shares that sum to 1, got {sum(shares.values()):.6g}")
     declared = ATTRIBUTES[attribute].levels
-    for level in target.shares or ():
+    for level in shares or ():
         if declared is not None and level not in declared:
             raise BadInput(f"targets.{attribute}: expected a level of {', '.join(declared)}, got {level!r}")
 

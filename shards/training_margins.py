@@ -40,7 +40,7 @@ def training_margins(
     """
     rows = []
     for name in attributes:
-        known = name in cells.levels
+        known = name in cells.levels and not ATTRIBUTES[name].is_list
         found = fetch(connection, _query(name, cells.num_rows, view="training" if known else "weighed")).to_pylist()
         if known:
             after = cells.margin(name, ratios / (cells.shares @ ratios)).tolist()

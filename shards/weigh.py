@@ -11,12 +11,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from ingest.attributes import connect_samples
+from ingest.attributes import ATTRIBUTES, connect_samples
 from ingest.errors import BadInput, GateRefused
 from ingest.workspace import Workspace, publishing, write_json
 from shards.cells import Cells, collapse, effective_share, spread
 from shards.certificate import Method, certify, compare
 from shards.margins import Limits, meet
+from shards.presence import label_set_sql, presence_goals, with_presences
 from shards.targets import Goal, Target, check_levels, goal_of
 from shards.training_margins import hidden_margins, hide, training_margins
 from shards.weights import SOFTNESS
@@ -81,18 +82,19 @@ def weigh(
     """
     start = perf_counter()
     connection = connect_samples(workspace.samples)
-    cells = _cells(connection, workspace, list(config.targets), max_repeats, num_epochs, draws_per_epoch, config.lower)
+    cells = _cells(connection, workspace, config.targets, max_repeats, num_epochs, draws_per_epoch, config.lower)
     names = list(dict.fromkeys([*config.targets, *attributes]))
     hidden = hidden_margins(connection, cells, names, identifiable=identifiable, below=suppress_below)
     cells = replace(cells, hidden=hidden)
-    goals, silent = _goals(cells, config)
-    met = meet(cells, config.targets, goals, config.limits)
+    goals, absent = _goals(cells, config)
+    targets = {key: config.targets[attribute] for key in goals for _, attribute, _ in cells.told(key)}
+    met = meet(cells, targets, goals, config.limits)
     compared = compare(cells, met, list(goals), config.limits)
     ratios = compared[config.method].ratios
     if config.method != "calibration":
         _check_baseline(cells, config, ratios)
     certificate = certify(cells, met, compared, config.method, config.limits) | {
-        "levels_without_rows": {name: goal.removed for name, goal in goals.items() if goal.removed} | silent,
+        "levels_without_rows": absent,
         "num_epochs": num_epochs,
         "draws_per_epoch": draws_per_epoch or cells.num_rows,
     }
@@ -109,22 +111,26 @@ def weigh(
 def _cells(
     connection: duckdb.DuckDBPyConnection,
     workspace: Workspace,
-    targeted: list[str],
+    targets: Mapping[str, Target],
     max_repeats: Mapping[str, int | None],
     num_epochs: int,
     draws_per_epoch: int,
     lower: float,
 ) -> Cells:
-    cells = collapse(connection, targeted)
+    """The training rows collapsed by what targets speak of. Raises: BadInput for no rows, or too many levels."""
+    labels = {name: label_set_sql(name, target.shares) for name, target in targets.items() if ATTRIBUTES[name].is_list}
+    cells = collapse(connection, list(targets), sql=labels)
     if cells.num_rows == 0:
         raise BadInput(f"{workspace.samples}: expected labelled training rows, got none to weigh")
-    num_levels = {name: len(cells.levels[name]) for name in targeted}
+    num_levels = {name: len(cells.levels[name]) for name in targets if name not in labels}
     if sum(num_levels.values()) > LARGEST_NUM_LEVELS:
         most = max(num_levels, key=lambda name: num_levels[name])
         raise BadInput(
             f"weights.targets.{most}: expected at most {LARGEST_NUM_LEVELS:,} levels over all targets, got "
             f"{num_levels[most]:,} in {most} alone; target a coarser attribute"
         )
+    for name in labels:
+        cells = with_presences(cells, name)
     return cells.capped(_repetition_caps(max_repeats, cells.num_rows, num_epochs, draws_per_epoch, lower))
 
 
@@ -144,24 +150,28 @@ def _repetition_caps(
 
 
 def _goals(cells: Cells, config: WeightsConfig) -> tuple[dict[str, Goal], dict[str, list[str]]]:
-    """The goal of each target, and the targets that speak of no level with rows.
+    """The goal of each target, of labels one each; and by attribute the levels named that have no rows.
 
     Raises: GateRefused for given shares of levels none of which has a row.
     """
-    goals, silent = {}, {}
+    goals: dict[str, Goal] = {}
+    absent: dict[str, list[str]] = {}
     for name, target in config.targets.items():
-        goal = goal_of(name, target, cells.levels[name], cells.margin(name, cells.ones))
-        if goal is not None:
-            goals[name] = goal
-        elif target.is_given:
+        if ATTRIBUTES[name].is_list:
+            found, removed = presence_goals(name, target, cells)
+        else:
+            goal = goal_of(name, target, cells.levels[name], cells.margin(name, cells.ones))
+            found, removed = ({name: goal}, goal.removed) if goal else ({}, [])
+        if not found and target.is_given and not ATTRIBUTES[name].is_list:
             known = ", ".join(cells.levels[name])
             raise GateRefused(
                 f"weights.targets.{name}: level {next(iter(target.shares or {}), '')}: expected training rows, got "
                 f"none for any level named; all rows say {known}"
             )
-        else:
-            silent[name] = ["every level"]
-    return goals, silent
+        goals |= found
+        if removed or not found:
+            absent[name] = removed if found else ["every level"]
+    return goals, absent
 
 
 def _check_baseline(cells: Cells, config: WeightsConfig, ratios: NDArray[np.float64]) -> None:
