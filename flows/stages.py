@@ -74,7 +74,8 @@ def refresh_stages(config: Config) -> list[Stage]:
         Stage(
             "census", "count", digest_of([curated, _plain(config.census), audited, sorted(identifiable)]),
             lambda reporter: take_census(
-                workspace, config.census, identifiable=identifiable, progress=reporter.step
+                workspace, config.census, identifiable=identifiable, progress=reporter.step,
+                roots={dataset.name: dataset.pictures for dataset in config.datasets},
             ),
             [workspace.census],
         ),

@@ -48,6 +48,11 @@ class Workspace:
         return self.root / "census"
 
     @property
+    def picture_features(self) -> Path:
+        """What the census keeps of pictures it has looked at; may be deleted at any time."""
+        return self.root / "picture_features.parquet"
+
+    @property
     def weights(self) -> Path:
         return self.root / "weights" / "weights.parquet"
 

@@ -20,6 +20,10 @@ never a blank. Persons, not rows, carry every interval and every test. Tables wi
                     explained, reversal; strongest first
     prevalence      attribute, level, label, num_rows, num_persons, num_positive, prevalence, low, high,
                     difference, difference_low, difference_high (to the rest), ratio, ratio_low, ratio_high, suppressed
+    detectability   attribute, label (null: the attribute read off the pictures alone), num_rows, num_persons,
+                    num_pictures, num_levels (read), utility (bias-corrected V with the label), utility_low,
+                    utility_high, auc (one level against the rest, mean; held out), auc_low, auc_high,
+                    risk (utility x (2 auc - 1)), low, high, p_value, q_value, family_size, suppressed
     missingness     attribute, dataset, num_rows, num_applicable (rows it applies to, ingest.applicability),
                     num_persons, num_missing, share (of those it applies to), low, high, suppressed
     missing_tests   attribute, against, level (one label), cramers_v, p_value, q_value, family_size

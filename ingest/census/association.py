@@ -57,7 +57,7 @@ def associations(coded: Coded, attributes: Sequence[str], *, seed: int = 0) -> p
             continue
         name = f"{pair.a.name}|{pair.b.name}|{pair.b.label}"
         generator = np.random.default_rng([seed, zlib.crc32(name.encode())])
-        rows.append(_strength(pair) | {"p_value": permutation_p(pair, generator)} | _adjusted(coded, pair))
+        rows.append(strength(pair) | {"p_value": permutation_p(pair, generator)} | _adjusted(coded, pair))
     for row, q in zip(rows, benjamini_hochberg(np.array([row["p_value"] for row in rows])), strict=True):
         row |= {"q_value": float(q), "family_size": len(rows)}
     rows.sort(key=lambda row: -row["cramers_v"])
@@ -82,7 +82,8 @@ def _corrected_v(phi2_seen: float, shape: tuple[int, ...], n: float) -> float:
     return min(1.0, (corrected / smaller) ** 0.5) if smaller > 0 else 0.0
 
 
-def _strength(pair: Pair) -> dict[str, Any]:
+def strength(pair: Pair) -> dict[str, Any]:
+    """Corrected V with its interval over persons, mutual information, rows and persons of a pair."""
     table = pair.table()
     n = effective_rows_of(pair, table)
     v, num_rows = cramers_v(table, n)

@@ -42,13 +42,15 @@ class CensusConfig:
 
     reference: the population the corpus is held against. audit: a CSV or Parquet file with the columns
     ``sample_id, attribute, truth`` of rows a person looked at. declared_error: by attribute without audit, the largest
-    error its shares may have. intersections: highest order, 0 for none.
+    error its shares may have. intersections: highest order, 0 for none. pictures: how many are looked at for what they
+    give away, 0 for none.
     """
 
     attributes: tuple[str, ...] = ("modality", "anatomy", "sex", "age_band", "skin_type")
     suppress_below: int = 11
     num_resamples: int = 1000
     intersections: int = 3
+    pictures: int = 1000
     reference: Reference | None = None
     audit: Path | None = None
     declared_error: dict[str, float] = field(default_factory=dict)
@@ -65,6 +67,8 @@ class CensusConfig:
             raise ValueError(f"num_resamples: expected at least 100, got {self.num_resamples}")
         if self.intersections not in (0, 2, 3):
             raise ValueError(f"intersections: expected 0, 2 or 3, got {self.intersections}")
+        if self.pictures < 0:
+            raise ValueError(f"pictures: expected 0 or more, got {self.pictures}")
         for name, error in self.declared_error.items():
             if name not in self.attributes or not 0 <= error <= 1:
                 raise ValueError(f"declared_error.{name}: expected 0 to 1 of a counted attribute, got {error}")

@@ -1,7 +1,7 @@
 """The census stage: every table of ``census/``, published whole."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import duckdb
@@ -15,6 +15,7 @@ from ingest.census.coded import Coded, encode
 from ingest.census.config import CensusConfig
 from ingest.census.corrected import correct_shares
 from ingest.census.counts import count_levels, count_persons
+from ingest.census.detectability import Pictures, detectability
 from ingest.census.disclosure import round_totals, suppress
 from ingest.census.diversity import summarise
 from ingest.census.intersections import intersections
@@ -24,6 +25,7 @@ from ingest.census.prevalence import prevalence
 from ingest.census.protocol import protocol
 from ingest.census.provenance import provenance
 from ingest.census.reference import compare
+from ingest.disguise import Folder
 from ingest.drift import DRIFT_SCHEMA, TOTALS_SCHEMA, drift_between
 from ingest.errors import BadInput
 from ingest.workspace import Workspace, publishing, write_json
@@ -33,11 +35,18 @@ Progress = Callable[[str], None]
 
 
 def take_census(
-    workspace: Workspace, config: CensusConfig, *, identifiable: set[str], progress: Progress | None = None
-) -> dict[str, Any]:
-    """Measure the samples table and publish ``census/``; ``progress`` hears the name of each table begun."""
+    workspace: Workspace, config: CensusConfig, *, identifiable: set[str], roots: Mapping[str, Folder] | None = None,
+    progress: Progress | None = None,
+) -> dict[str, Any]:  # fmt: skip
+    """Measure the samples table and publish ``census/``; ``progress`` hears the name of each table begun.
+
+    roots: data set -> what its image URIs are joined to; without, no picture is looked at.
+    """
     connection = connect_samples(workspace.samples)
-    tables, notes = measure(connection, config, identifiable=identifiable, progress=progress or (lambda name: None))
+    pictures = Pictures(roots, workspace.picture_features, config.pictures) if roots else None
+    tables, notes = measure(
+        connection, config, identifiable=identifiable, pictures=pictures, progress=progress or (lambda name: None)
+    )
     version = DeltaTable(workspace.samples).version()
     before = _earlier_version(workspace, version)
     tables |= _drift(workspace, config, before, version, identifiable, notes)
@@ -46,7 +55,8 @@ def take_census(
         for name, table in tables.items():
             pq.write_table(table, folder / f"{name}.parquet")
         settings = {"attributes": list(config.attributes), "suppress_below": config.suppress_below,
-                    "num_resamples": config.num_resamples, "intersections": config.intersections}  # fmt: skip
+                    "num_resamples": config.num_resamples, "intersections": config.intersections,
+                    "pictures": config.pictures}  # fmt: skip
         write_json(
             folder / RECORD,
             {"samples_version": version, "compared_with": before, "settings": settings, "notes": notes},
@@ -84,7 +94,12 @@ def _drift(
 
 
 def measure(
-    connection: duckdb.DuckDBPyConnection, config: CensusConfig, *, identifiable: set[str], progress: Progress
+    connection: duckdb.DuckDBPyConnection,
+    config: CensusConfig,
+    *,
+    identifiable: set[str],
+    progress: Progress,
+    pictures: Pictures | None = None,
 ) -> tuple[dict[str, pa.Table], list[str]]:
     """Every table by name, cells that must not be shown already hidden, and the notes."""
     attributes, below = list(config.attributes), config.suppress_below
@@ -116,13 +131,17 @@ def measure(
     for name, step in steps.items():
         progress(name)
         tables[name] = step()
+    progress("detectability")
+    tables["detectability"], looked = detectability(
+        connection, coded, attributes, pictures, below=below, identifiable=guarded
+    )
     progress("protocol")
     more, notes = protocol(connection, below=below, identifiable=identifiable)
     tables["corrected"], doubts = correct_shares(
         connection, coded, audit=config.audit, declared_error=config.declared_error, hidden=hidden,
         num_resamples=config.num_resamples,
     )  # fmt: skip
-    return tables | more, [*_notes(coded), *notes, *doubts]
+    return tables | more, [*_notes(coded), *looked, *notes, *doubts]
 
 
 def _notes(coded: Coded) -> list[str]:
