@@ -16,6 +16,7 @@ button:focus-visible, [tabindex]:focus-visible { outline: 3px solid #56B4E9; out
 main a { color: var(--accent); text-underline-offset: .2em; }
 .cell { background: var(--wash); border-top: 3px solid var(--accent); padding: .4rem 1.2rem 1rem; margin: 1.4rem 0; }
 main section .cell, main section + .cell { border-top: 3px solid var(--accent); }
+.cell .wide th:first-child, .cell .wide td:first-child { background: var(--wash); }
 .cell h3 { margin-top: .9rem; }
 .cell .facts { margin: .8rem 0; }
 .cell .facts dd { font-size: 1.15rem; }
