@@ -43,6 +43,14 @@ _BRING_INTO_VIEW = """function (children) {
   return window.dash_clientside.no_update;
 }"""
 """A panel that opens takes the focus, so that keys and screen readers go on in it."""
+_SAY_WHERE = """function (classes) {
+  document.querySelectorAll("nav a.tab").forEach((tab, place) => {
+    if (classes[place] === "tab here") tab.setAttribute("aria-current", "page");
+    else tab.removeAttribute("aria-current");
+  });
+  return window.dash_clientside.no_update;
+}"""
+"""Tells a screen reader which page it is on; Dash's own links take no such attribute."""
 
 
 def make_app(
@@ -116,7 +124,7 @@ def _frame(title: str) -> Any:
         [
             dcc.Location(id="place"),
             html.Header([html.P("BiasCareVL", className="brand"), html.H1(title)]),
-            html.Nav(html.Ul(links), **aria(label="Pages")),
+            html.Nav(html.Ul(links), id="pages", **aria(label="Pages")),
             html.Main(html.P("Reading the census …", className="waiting"), id="main", tabIndex="-1"),
         ]
     )
@@ -134,6 +142,8 @@ def _route(app: dash.Dash, workspace: Workspace) -> None:
         wanted = parse_qs((search or "").removeprefix("?")).get("attribute", [None])[0]
         corpus = read_corpus(workspace)
         return _page(here, workspace, corpus, wanted), ["tab here" if name == here else "tab" for name in PAGES]
+
+    app.clientside_callback(_SAY_WHERE, Output("pages", "title"), Input({"tab": ALL}, "className"))
 
 
 def _page(path: str, workspace: Workspace, corpus: Corpus, attribute: str | None) -> Any:
