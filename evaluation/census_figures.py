@@ -92,10 +92,24 @@ def before_after(rows: Sequence[Row]) -> Any:
 
 
 def association_strengths(rows: Sequence[Row]) -> Any:
-    """A ranked list: Cramer's V with its interval per pair; hollow where the test does not survive the correction."""
+    """A ranked list: Cramer's V with its interval per pair; hollow where the test does not survive the correction.
+
+    A click gives the pair as ``customdata``.
+    """
+    keys = [f"{row['attribute_a']}|{row['attribute_b']}|{row.get('level_b') or ''}" for row in rows]
+    return _strengths(rows, "cramers_v", "Cramér's V", words=[pair_words(row) for row in rows], keys=keys)
+
+
+def shortcut_risks(rows: Sequence[Row]) -> Any:
+    """The same of what pictures give away: risk with its interval per attribute and label."""
+    return _strengths(rows, "risk", "risk", words=[shortcut_words(row) for row in rows], keys=None)
+
+
+def _strengths(rows: Sequence[Row], column: str, name: str, *, words: Sequence[str], keys: Sequence[str] | None) -> Any:
+    """One mark from 0 to 1 with its interval per row, the first on top."""
     import plotly.graph_objects as go
 
-    rows = list(rows)[::-1]
+    rows, words = list(rows)[::-1], list(words)[::-1]
     figure = go.Figure()
     held = [(place, row) for place, row in enumerate(rows) if row.get("low") is not None]
     figure.add_scatter(
@@ -104,16 +118,16 @@ def association_strengths(rows: Sequence[Row]) -> Any:
         line={"color": BLUE, "width": 4}, hoverinfo="skip",
     )  # fmt: skip
     figure.add_scatter(
-        x=[row["cramers_v"] for row in rows], y=list(range(len(rows))), mode="markers", name="Cramér's V",
-        customdata=[f"{row['attribute_a']}|{row['attribute_b']}|{row.get('level_b') or ''}" for row in rows],
+        x=[row[column] for row in rows], y=list(range(len(rows))), mode="markers", name=name,
+        customdata=None if keys is None else list(keys)[::-1],
         marker={
             "size": 10, "color": ["white" if not is_known(row) else INK for row in rows],
             "line": {"color": INK, "width": 1.8},
         },
-        hovertext=[f"{pair_words(row)}: V {row['cramers_v']:.2f}" for row in rows], hoverinfo="text",
+        hovertext=[f"{of}: {name} {row[column]:.2f}" for of, row in zip(words, rows, strict=True)], hoverinfo="text",
     )  # fmt: skip
     figure.update_xaxes(range=[-0.02, 1.04], tickvals=[0, 0.25, 0.5, 0.75, 1], tickformat=".2f")
-    _finish(figure, [_wrapped(pair_words(row)) for row in rows], legend=bool(held), bar_px=40, percent=False)
+    _finish(figure, [_wrapped(one) for one in words], legend=bool(held), bar_px=40, percent=False)
     return figure
 
 
@@ -172,6 +186,11 @@ def pair_words(row: Row) -> str:
     """``sex and modality``, or ``sex and label pneumonia`` for one level."""
     level = f" {name_of(row['level_b'])}" if row.get("level_b") else ""
     return f"{name_of(row['attribute_a'])} and {name_of(row['attribute_b'])}{level}"
+
+
+def shortcut_words(row: Row) -> str:
+    """``modality and label pneumonia``."""
+    return f"{name_of(row['attribute'])} and label {name_of(row['label'])}"
 
 
 def _beside(

@@ -38,6 +38,7 @@ class Corpus:
     counts: list[Row]
     persons: list[Row]
     associations: list[Row] = field(default_factory=list)
+    detectability: list[Row] = field(default_factory=list)
     reference: list[Row] = field(default_factory=list)
     missingness: list[Row] = field(default_factory=list)
     provenance: list[Row] = field(default_factory=list)
@@ -58,6 +59,7 @@ def read_corpus(workspace: Workspace) -> Corpus:
         counts=counts,
         persons=census_rows(workspace, "persons"),
         associations=numbered(census_rows(workspace, "associations")),
+        detectability=census_rows(workspace, "detectability"),
         reference=census_rows(workspace, "reference"),
         missingness=census_rows(workspace, "missingness"),
         provenance=census_rows(workspace, "provenance"),

@@ -21,6 +21,7 @@ from evaluation.page import (
     whole,
 )
 from evaluation.rows import EVERYTHING
+from evaluation.shortcut_section import shortcut_finding, shortcut_sections
 from evaluation.source_sections import source_sections
 from ingest.applicability import NOT_APPLICABLE
 from ingest.attributes import UNKNOWN_LEVELS
@@ -41,7 +42,8 @@ def corpus_sections(corpus: Corpus, *, figures: bool) -> list[Section]:
     if corpus.solution is not None:
         hidden = {(row["attribute"], row["level"]) for row in corpus.margins if row["hidden"]}
         chapters.append(Section("weights", "Weights", "Weights certificate", certificate(corpus.solution, hidden)))
-    chapters += [*finding_sections(corpus, figures=figures), *source_sections(corpus, figures=figures)]
+    for parts in (finding_sections, shortcut_sections, source_sections):
+        chapters += parts(corpus, figures=figures)
     return chapters
 
 
@@ -74,6 +76,9 @@ def corpus_findings(corpus: Corpus) -> list[tuple[str, str]]:
         strength = f"Cramér's V {top['cramers_v']:.2f} of at most 1"
         words = f"{pair} go together most ({strength}): a model can read one off the other."
         sentences.append(("Association", words))
+    shortcut = shortcut_finding(corpus)
+    if shortcut:
+        sentences.append(("Shortcut", shortcut))
     if corpus.solution is not None:
         sentences.append(("Weights", weights_words(corpus.solution)))
     return sentences

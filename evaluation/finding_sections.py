@@ -47,7 +47,7 @@ def _reference(rows: list[Row]) -> Markup:
     body += table(columns, cells, caption="Levels against the reference population, most missing first", words=2)
     distances = {
         row["attribute"]: [
-            text(name_of(row["attribute"])), f"{row['d']:.3f}", f"{row['null_95']:.3f}", p_words(row["p_value"])
+            text(name_of(row["attribute"])), f"{row['d']:.3f}", f"{row['null_95']:.3f}", text(p_text(row["p_value"]))
         ]
         for row in rows if row["d"] is not None
     }  # fmt: skip
@@ -77,7 +77,7 @@ def association_table(rows: list[Row]) -> Markup:
         [
             text(pair_words(row)) + ("" if is_known(row) else " (may be chance)"), bar(row["cramers_v"], BLUE),
             f"{row['cramers_v']:.2f}", number_between(row.get("low"), row.get("high")),
-            whole(row.get("num_persons") or row["num_rows"]), p_words(row.get("q_value", row["p_value"])),
+            whole(row.get("num_persons") or row["num_rows"]), text(p_text(row.get("q_value", row["p_value"]))),
             text(flag_words(row)),
         ]
         for row in rows
@@ -111,7 +111,7 @@ def number_between(low: float | None, high: float | None) -> str:
     return "–" if low is None or high is None else f"{low:.2f} to {high:.2f}"
 
 
-def p_words(p_value: float | None) -> Markup:
+def p_text(p_value: float | None) -> str:
     if p_value is None:
         return "–"
-    return "&lt; 0.001" if p_value < 0.001 else f"{p_value:.3f}"
+    return "< 0.001" if p_value < 0.001 else f"{p_value:.3f}"

@@ -5,11 +5,25 @@ from typing import Any
 from dash import html
 
 from evaluation.app.parts import SUPPRESSED, aria, button, graph, note, section, table
-from evaluation.census_figures import association_strengths, is_known, pair_words
+from evaluation.census_figures import association_strengths, is_known, pair_words, shortcut_risks
 from evaluation.corpus import Corpus, Row, census_rows
-from evaluation.finding_sections import flag_words, number_between
+from evaluation.finding_sections import flag_words, number_between, p_text
 from evaluation.page import name_of, sentence_case, whole
 from evaluation.rows import EVERYTHING
+from evaluation.shortcut_section import (
+    ALONE_COLUMNS,
+    HIDDEN,
+    RISK_COLUMNS,
+    RISKS,
+    TITLE,
+    alone_caption,
+    alone_cells,
+    halves,
+    risk_caption,
+    risk_cells,
+    said_of,
+    weaker_words,
+)
 from ingest.percent import percent
 from ingest.workspace import Workspace
 
@@ -27,6 +41,10 @@ def key_of(row: Row) -> str:
 
 
 def layout(corpus: Corpus) -> Any:
+    return [_pairs(corpus), _shortcuts(corpus)]
+
+
+def _pairs(corpus: Corpus) -> Any:
     ranked = sorted(corpus.associations, key=lambda row: -row["cramers_v"])
     if not ranked:
         return section("What goes together", note("No associations yet: run `biascarevl census`."), anchor="pairs")
@@ -35,7 +53,7 @@ def layout(corpus: Corpus) -> Any:
     rows = [
         [button(sentence_case(pair_words(row)), kind="pair", key=key_of(row)), f"{row['cramers_v']:.2f}",
          number_between(row.get("low"), row.get("high")), whole(row.get("num_persons")), whole(row["num_rows"]),
-         _p(row.get("q_value", row["p_value"])), flag_words(row) if is_known(row) else "may be chance"]
+         p_text(row.get("q_value", row["p_value"])), flag_words(row) if is_known(row) else "may be chance"]
         for row in ranked
     ]  # fmt: skip
     return section(
@@ -132,7 +150,25 @@ def _adjusted(row: Row) -> str:
     )
 
 
-def _p(value: float | None) -> str:
-    if value is None:
-        return "–"
-    return "< 0.001" if value < 0.001 else f"{value:.3f}"
+def _shortcuts(corpus: Corpus) -> Any:
+    """What pictures give away, where a census has tried to look at them."""
+    if not said_of(corpus):
+        return None
+    said = [note(said_of(corpus))]
+    alone, risks = halves(corpus)
+    if alone:
+        said.append(table(ALONE_COLUMNS, alone_cells(alone), caption=alone_caption(alone)))
+    shown = [row for row in risks if not row["suppressed"]][:SHOWN_PAIRS]
+    if risks:
+        said.append(note(RISKS))
+    if shown:
+        words = "Risk of each shortcut with its interval, riskiest first; the table below holds the same numbers"
+        said.append(graph(shortcut_risks(shown), name="shortcuts-figure", words=words))
+    if risks:
+        cells = [[SUPPRESSED if cell == HIDDEN else cell for cell in row] for row in risk_cells(risks)]
+        said.append(table(RISK_COLUMNS, cells[:SHOWN_PAIRS], caption=risk_caption(risks)))
+    if risks[SHOWN_PAIRS:]:
+        words = weaker_words(len(risks) - SHOWN_PAIRS)
+        rest = table(RISK_COLUMNS, cells[SHOWN_PAIRS:], caption=sentence_case(words))
+        said.append(html.Details([html.Summary(words), rest]))
+    return section(TITLE, *said, anchor="shortcuts")

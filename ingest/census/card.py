@@ -59,7 +59,8 @@ def _validate(path: Path) -> None:
 def _findings(tables: dict[str, pa.Table]) -> list[tuple[str, str, str]]:
     """(figure, sentence, query): the bias of the corpus in figures, each with the query that gives it."""
     return [*_share_findings(tables["counts"]), *_missing_findings(tables["missingness"]),
-            *_association_findings(tables["associations"]), *_reference_findings(tables["reference"])]  # fmt: skip
+            *_association_findings(tables["associations"]), *_shortcut_findings(tables["detectability"]),
+            *_reference_findings(tables["reference"])]  # fmt: skip
 
 
 def _query(table: str, column: str, row: Row, keys: Sequence[str]) -> str:
@@ -111,6 +112,25 @@ def _association_findings(associations: pa.Table) -> list[tuple[str, str, str]]:
         query = _query("associations", "cramers_v", row, ("attribute_a", "attribute_b", "level_b"))
         found.append((f"{row['cramers_v']:.2f}", words, query))
     return found
+
+
+def _shortcut_findings(detectability: pa.Table) -> list[tuple[str, str, str]]:
+    """What can be told from the pictures, and the riskiest of what goes with a label."""
+    flagged = [row for row in detectability.to_pylist() if row["q_value"] is not None and row["q_value"] < 0.05]
+    alone = [
+        (f"{row['auc']:.2f}", f"AUC of {row['attribute']} told from coarse features of {row['num_pictures']:,} "
+         f"pictures (95 % {row['auc_low']:.2f} to {row['auc_high']:.2f}).",
+         _query("detectability", "auc", row, ("attribute", "label")))
+        for row in flagged if row["label"] is None
+    ]  # fmt: skip
+    risks = [
+        (f"{row['risk']:.2f}", f"shortcut risk of {row['attribute']} for label = {row['label']} (95 % "
+         f"{row['low']:.2f} to {row['high']:.2f}; V {row['utility']:.2f}, AUC {row['auc']:.2f}, q {row['q_value']:.2g} "
+         f"of {row['family_size']} tests).",
+         _query("detectability", "risk", row, ("attribute", "label")))
+        for row in flagged if row["label"] is not None
+    ]  # fmt: skip
+    return [*alone, *risks[:SHOWN_ASSOCIATIONS]]
 
 
 def _reference_findings(reference: pa.Table) -> list[tuple[str, str, str]]:

@@ -15,6 +15,7 @@ from deltalake import write_deltalake
 from evaluation.fairness import gaps
 from evaluation.slices import score
 from ingest.census import ASSOCIATIONS_SCHEMA, COUNTS_SCHEMA
+from ingest.census.detectability import DETECTABILITY_SCHEMA
 from ingest.census.intersections import INTERSECTIONS_SCHEMA
 from ingest.census.missingness import MISSINGNESS_SCHEMA
 from ingest.census.prevalence import PREVALENCE_SCHEMA
@@ -29,8 +30,8 @@ from ingest.workspace import Workspace, write_json
 Tables = tuple[pa.Table, pa.Table]
 SCHEMAS = {
     "reference": REFERENCE_SCHEMA, "associations": ASSOCIATIONS_SCHEMA, "prevalence": PREVALENCE_SCHEMA,
-    "missingness": MISSINGNESS_SCHEMA, "intersections": INTERSECTIONS_SCHEMA, "provenance": PROVENANCE_SCHEMA,
-    "protocol": PROTOCOL_SCHEMA, "drift": DRIFT_SCHEMA, "drift_totals": TOTALS_SCHEMA,
+    "detectability": DETECTABILITY_SCHEMA, "missingness": MISSINGNESS_SCHEMA, "intersections": INTERSECTIONS_SCHEMA,
+    "provenance": PROVENANCE_SCHEMA, "protocol": PROTOCOL_SCHEMA, "drift": DRIFT_SCHEMA, "drift_totals": TOTALS_SCHEMA,
 }  # fmt: skip
 CHROMIUM = Path("/usr/bin/chromium")
 
@@ -215,6 +216,17 @@ def _write_further_census(space: Workspace) -> None:
                 ("label", "nevus", 0.12, 0.3, False),
             )
         ],
+        "detectability": [
+            {"attribute": "modality", "label": label, "num_rows": rows, "num_persons": rows and 90, "utility": v,
+             "utility_low": v, "utility_high": v, "risk": risk, "low": risk and risk - 0.1, "high": risk and risk + 0.1,
+             "num_pictures": None if hidden else 88, "num_levels": None if hidden else 2,
+             "auc": None if hidden else 0.9, "auc_low": None if hidden else 0.85, "auc_high": None if hidden else 0.95,
+             "p_value": None if hidden else 1e-4, "q_value": None if hidden else 2e-4, "family_size": 2,
+             "suppressed": hidden}
+            for label, rows, v, risk, hidden in (
+                (None, None, None, None, False), ("nevus", 95, 0.5, 0.4, False), ("rare", None, None, None, True),
+            )
+        ],
         "prevalence": [
             {"attribute": "sex", "level": level, "label": "nevus", "num_rows": 40, "num_persons": 38,
              "num_positive": 20, "prevalence": share, "low": share - 0.1, "high": share + 0.1,
@@ -260,6 +272,8 @@ def _write_further_census(space: Workspace) -> None:
     }  # fmt: skip
     for name, rows in tables.items():
         pq.write_table(pa.Table.from_pylist(rows, schema=SCHEMAS[name]), space.census / f"{name}.parquet")
+    notes = ["detectability: 2 of 90 chosen pictures did not open", "sex: missing on every row"]
+    write_json(space.census / "census.json", {"notes": notes})
 
 
 @pytest.fixture

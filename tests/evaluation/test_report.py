@@ -41,6 +41,15 @@ def test_the_whole_report_opens_without_complaint_or_request(
     page.close()
 
 
+def test_what_pictures_give_away_is_told_with_its_interval(full_workspace: Workspace, tmp_path: Path) -> None:
+    page = write_report(full_workspace, run=None, out=tmp_path / "r.html", title="T").read_text()
+    chapter = page.split('id="shortcuts"')[1].split("</section>")[0]
+    for expected in ("2 of 90 chosen pictures did not open.", "0.30 to 0.50", "&lt; 0.001"):
+        assert expected in chapter
+    assert chapter.count("<i>suppressed</i>") == 6 and "missing on every row" not in chapter
+    assert "Modality can be told from a picture at a glance (AUC 0.90) and goes with nevus" in page
+
+
 def test_the_first_key_press_reaches_the_skip_link(browser: Any, workspace: Workspace, tmp_path: Path) -> None:
     page, _ = opened(browser, write_report(workspace, run=None, out=tmp_path / "r.html", title="T"), width_px=800)
     page.keyboard.press("Tab")

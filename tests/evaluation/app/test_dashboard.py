@@ -76,9 +76,9 @@ def test_every_page_opens_at_both_widths(browser: Any, address: str) -> None:
 def test_a_bar_opens_its_cell_with_persons_intersections_and_margin(visit: Visit) -> None:
     page = visit.open("/")
     visit.drawn("census-figure")
-    box = (
-        page.locator("#census-figure .bars .point path").nth(2).bounding_box()
-    )  # from the bottom: other, missing, female
+    bar = page.locator("#census-figure .bars .point path").nth(2)  # from the bottom: other, missing, female
+    bar.scroll_into_view_if_needed()
+    box = bar.bounding_box()
     page.mouse.move(box["x"] + 50, box["y"] + box["height"] / 2)
     page.wait_for_selector("#census-figure .hoverlayer .hovertext")
     page.mouse.click(box["x"] + 50, box["y"] + box["height"] / 2)
@@ -139,6 +139,24 @@ def test_a_pair_opens_its_cells(visit: Visit) -> None:
     page.wait_for_selector("#pair h3")
     words = page.inner_text("#pair")
     assert "odds ratio 3.00" in words and "explained" in words and "suppressed" in words
+
+
+def test_what_pictures_give_away_is_told(visit: Visit) -> None:
+    page = visit.open("/associations")
+    visit.drawn("shortcuts-figure")
+    words = page.inner_text("section[aria-labelledby=shortcuts-title]")
+    assert "2 of 90 chosen pictures did not open." in words and "missing on every row" not in words
+    assert page.inner_text("tr:has-text('Modality and label nevus')").split()[4:8] == ["0.40", "0.30", "to", "0.50"]
+    assert page.inner_text("tr:has-text('Modality and label rare')").count("suppressed") == 6
+
+
+def test_the_open_page_is_marked_for_a_screen_reader(visit: Visit) -> None:
+    marked = "[...document.querySelectorAll('nav [aria-current=page]')].map(tab => tab.innerText).join()"
+    page = visit.open("/known")
+    page.wait_for_function(f"{marked} === 'Known'")
+    page.locator("nav a", has_text="Weights").focus()
+    page.keyboard.press("Enter")
+    page.wait_for_function(f"{marked} === 'Weights'")
 
 
 def test_sources_and_drift_are_told(visit: Visit) -> None:
