@@ -2,7 +2,7 @@
 
 from ingest.errors import BadInput
 from ingest.workspace import Workspace
-from shards.audit import audit_draws
+from shards.audit import audit_draws, drawn_too_often
 
 
 def audit_runs(workspace: Workspace) -> int:
@@ -17,5 +17,8 @@ def audit_runs(workspace: Workspace) -> int:
             for problem in audited.problems:
                 print(f"{folder.parent.name}: {problem}")
             num_problems += len(audited.problems)
+        for problem in drawn_too_often(workspace, folder):
+            print(f"{folder.parent.name}: {problem}")
+            num_problems += 1
     print(f"{num_problems} problems")
     return 1 if num_problems else 0

@@ -18,6 +18,7 @@ from ingest.errors import BadInput
 from ingest.workspace import Workspace
 from shards.draw_log import PLAN_NAME, logged_epochs, read_draw_log
 from shards.plan import draw_counts
+from shards.repetition import caps_of
 
 MARGIN_TOLERANCE = 1e-3
 
@@ -90,6 +91,26 @@ def audit_draws(workspace: Workspace, folder: Path) -> list[AuditedEpoch]:
     connection = connect_samples(workspace.samples)
     connection.register("weighed", weights)
     return [_audited(connection, workspace, plan, weights, folder, epoch) for epoch in logged_epochs(folder)]
+
+
+def drawn_too_often(workspace: Workspace, folder: Path) -> list[str]:
+    """A line for every data set of which the whole log in ``folder`` drew a row more often than its cap allows."""
+    caps = caps_of(workspace.solution)
+    logs = [read_draw_log(folder, epoch) for epoch in logged_epochs(folder)]
+    if not caps or not logs:
+        return []
+    connection = connect_samples(workspace.samples)
+    connection.register("logged", pa.concat_tables(logs))
+    worst = connection.execute(
+        """SELECT dataset, max(times) FROM
+             (SELECT sample_id, sum("count") AS times FROM logged GROUP BY sample_id) JOIN samples USING (sample_id)
+           GROUP BY dataset ORDER BY dataset"""
+    ).fetchall()
+    return [
+        f"max_repeats of {name}: expected at most {caps[name]} draws of a row over the run, got {int(times)}"
+        for name, times in worst
+        if name in caps and times > caps[name]
+    ]
 
 
 def _audited(

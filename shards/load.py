@@ -26,6 +26,7 @@ from shards.drawn import DrawReader, Encode, Unreadable
 from shards.epoch import EveryRow, Plan, RunPlan
 from shards.heap import keep_freed_memory
 from shards.reader import LocalReader, Reader
+from shards.repetition import caps_of, check_caps
 from shards.rows import packed_rows, sample_id_of, writable_folder
 from shards.steps import rank_share, step_bounds
 
@@ -212,7 +213,8 @@ def open_shards(
     ``encode(record, generator)`` is given a generator that depends on (seed, epoch, position) only and is good
     for this call. Numpy arrays in a batch, or in the samples of a list, are handed over as torch tensors, which
     travel between processes by shared memory. The processes that read keep freed memory (``shards.heap``).
-    Raises: ValueError for a split without packed samples, or training rows without weights.
+    Raises: ValueError for a split without packed samples, or training rows without weights; GateRefused where the run
+        would draw a row more often than its data set's ``max_repeats``.
     """
     if not isinstance(workspace, Workspace):
         workspace = Workspace(Path(workspace))
@@ -220,6 +222,8 @@ def open_shards(
     weights = workspace.weights if is_training else None
     rows = packed_rows(index=workspace.index, weights=weights, split=split, plans=workspace.plans)
     num_draws = config.draws_per_epoch or len(rows)
+    if is_training:
+        check_caps(caps_of(workspace.solution), rows.largest_shares, num_draws=num_draws, num_epochs=config.num_epochs)
     plan: Plan = RunPlan(rows, num_draws, config.num_epochs, config.seed) if is_training else EveryRow(rows)
     reader: Reader = LocalReader(workspace.shards)
     if config.store:

@@ -16,6 +16,8 @@ from ingest.workspace import write_json
 from shards.record import TAR_BLOCK
 
 COLUMNS = ("starts", "sizes", "checks", "weights", "weighed_rows")
+LAYOUT_VERSION = 2
+"""Of the columns and what stands beside them; folders of another are never opened."""
 BATCH_ROWS = 262_144
 
 
@@ -59,6 +61,7 @@ def write_columns(folder: Path, *, index: Path, weights: Path | None, split: str
         "groups": [groups[dataset, task] for dataset, task, _, _ in shards],
         "first_rows": first_rows,
         "parts": _parts(columns, datasets, first_rows),
+        "largest_shares": _largest_shares(columns, datasets, first_rows),
     }
     write_json(folder / "rows.json", described)
 
@@ -120,3 +123,14 @@ def _parts(columns: dict[str, NDArray[Any]], datasets: list[str], first_rows: li
     weighed = xxhash.xxh3_128(columns["weights"].tobytes())
     weighed.update(columns["weighed_rows"].tobytes())
     return parts | {"weights": weighed.hexdigest()}
+
+
+def _largest_shares(columns: dict[str, NDArray[Any]], datasets: list[str], first_rows: list[int]) -> dict[str, float]:
+    """Of each dataset, the largest weight of a row over the sum of all weights."""
+    of_rows = np.empty(len(columns["weights"]))
+    of_rows[columns["weighed_rows"]] = columns["weights"]
+    largest = np.maximum.reduceat(of_rows, first_rows[:-1]) / of_rows.sum()
+    return {
+        name: max(float(share) for share, dataset in zip(largest, datasets, strict=True) if dataset == name)
+        for name in sorted(set(datasets))
+    }

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from ingest.sample import Split
 from ingest.workspace import Workspace, digest_of, publishing
 from shards.order import ShardLayout
-from shards.row_columns import COLUMNS, sample_ids, write_columns
+from shards.row_columns import COLUMNS, LAYOUT_VERSION, sample_ids, write_columns
 
 
 @dataclass(frozen=True)
@@ -33,6 +33,7 @@ class PackedRows:
     weights: [N] in the order of the plan; weighed_rows: the row each of them belongs to.
     shards: path of each shard. datasets, groups: [S] of each shard. first_rows: [S + 1].
     parts: digest of everything a plan depends on, by name: each dataset, the weights.
+    largest_shares: of each dataset, the largest weight of a row over the sum of all weights.
     """
 
     folder: Path
@@ -47,6 +48,7 @@ class PackedRows:
     groups: list[int]
     first_rows: list[int]
     parts: dict[str, str]
+    largest_shares: dict[str, float]
 
     def __len__(self) -> int:
         return len(self.starts)
@@ -71,7 +73,7 @@ def packed_rows(*, index: Path, weights: Path | None, split: str, plans: Path) -
     """
     sources = [index] if weights is None else [index, weights]
     status = [(path.stat().st_size, path.stat().st_mtime_ns) for path in sources]
-    name = f"{split}-{digest_of([COLUMNS, status])}"
+    name = f"{split}-{digest_of([LAYOUT_VERSION, status])}"
     folder = writable_folder(plans) / name
     with alone(folder):
         if not (folder / "rows.json").exists():

@@ -95,6 +95,7 @@ def weigh(
         _check_baseline(cells, config, ratios)
     certificate = certify(cells, met, compared, config.method, config.limits) | {
         "levels_without_rows": absent,
+        "max_repeats": dict(max_repeats),
         "num_epochs": num_epochs,
         "draws_per_epoch": draws_per_epoch or cells.num_rows,
     }

@@ -63,7 +63,8 @@ def test_the_effective_share_floor_weakens_rules_but_not_given_shares(skewed):
 
 
 def test_a_repetition_cap_bounds_the_weights_of_its_dataset(skewed):
-    _, weights = weighed(skewed, {"sex": Target(toward="uniform")}, caps={"b": 2}, epochs=1)
+    solution, weights = weighed(skewed, {"sex": Target(toward="uniform")}, caps={"b": 2}, epochs=1)
+    assert solution["max_repeats"] == {"b": 2}
     assert weights[60:].max() <= 2 + 1e-9
     with pytest.raises(GateRefused, match="max_repeats of b"):
         weighed(skewed, {}, caps={"b": 1}, epochs=50)
