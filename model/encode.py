@@ -273,10 +273,20 @@ def tokenize_turn(
 
 
 def normalise(image_hw3: NDArray[np.uint8], side_px: int) -> NDArray[np.float32]:
-    """A picture as [3, S, S] float32, bilinear, with SAM's mean and deviation."""
-    resized = Image.fromarray(image_hw3).resize((side_px, side_px), Image.Resampling.BILINEAR)
-    pixels = (np.asarray(resized, dtype=np.float32) - PIXEL_MEAN) / PIXEL_STD
-    return np.ascontiguousarray(pixels.transpose(2, 0, 1))
+    """A picture as [3, S, S] float32, bilinear, with SAM's mean and deviation.
+
+    Channel by channel, and one channel only of a grey picture (whose three are one memory): several times as fast as
+    the whole at once.
+    """
+    is_grey = image_hw3.strides[-1] == 0
+    source = np.ascontiguousarray(image_hw3[..., 0]) if is_grey else image_hw3
+    resized = np.asarray(Image.fromarray(source).resize((side_px, side_px), Image.Resampling.BILINEAR))
+    channels = [resized] * 3 if is_grey else [resized[..., channel] for channel in range(3)]
+    pixels = np.empty((3, side_px, side_px), np.float32)
+    for channel, plane in enumerate(channels):
+        np.subtract(plane, PIXEL_MEAN[channel], out=pixels[channel])
+        pixels[channel] /= PIXEL_STD[channel]
+    return pixels
 
 
 def competing_classes(config: NetworkConfig, label_space: str | None) -> NDArray[np.bool_]:

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from ingest.masks import decode_mask
+from model.encode import PIXEL_MEAN, PIXEL_STD, normalise
 from model.losses import IGNORED
 from model.prompts import PROMPT_SETS, Prompt
 from shards.record import Record
@@ -109,3 +110,13 @@ def test_a_task_without_a_part_is_named(make_records, setup):
     other = dataclasses.replace(record, fields={**record.fields, "task": "unlabelled"})
     with pytest.raises(ValueError, match=r"expected a task of .* got unlabelled"):
         setup.encoder.encode_for_training(other, np.random.default_rng(0))
+
+
+def test_a_grey_picture_is_normalised_like_its_three_equal_channels():
+    grey = np.random.default_rng(0).integers(0, 256, (30, 21), dtype=np.uint8)
+    shared = np.broadcast_to(grey[..., None], (30, 21, 3))
+    pixels = normalise(shared, 16)
+    assert pixels.dtype == np.float32 and pixels.flags.c_contiguous
+    assert np.array_equal(pixels, normalise(np.ascontiguousarray(shared), 16))
+    white = normalise(np.full((8, 8, 3), 255, np.uint8), 8)
+    assert white[:, 0, 0] == pytest.approx((255 - PIXEL_MEAN) / PIXEL_STD)
