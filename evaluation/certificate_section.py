@@ -63,6 +63,7 @@ def certificate_words(solution: Row) -> list[str]:
             f"All rules were weakened to {percent(solution['strength_factor'])} of their strength, so that the "
             "effective share stays above its floor."
         )
+    said += [f"{words}." for words in solution.get("notes", [])]
     for row in solution.get("clipped", []):
         found = "the target was clipped to what can be reached (suppressed)."
         if row["wanted"] is not None:

@@ -23,6 +23,9 @@ _ORDERED = frozenset({"age_band", "skin_type"})
 NO_BIAS_QUESTION = frozenset({"dataset", "task", "label"})
 """Attributes whose levels are not meant to be equally frequent."""
 
+SHORTCUT_NOTES = "detectability: "
+"""What notes of the census begin with that stand beside the shortcuts."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Corpus:

@@ -1,7 +1,7 @@
 """What pictures give away: the words and cells that the report's chapter and the dashboard's section share."""
 
 from evaluation.census_figures import is_known, shortcut_risks, shortcut_words
-from evaluation.corpus import Corpus, Row
+from evaluation.corpus import SHORTCUT_NOTES, Corpus, Row
 from evaluation.figures import fragment
 from evaluation.finding_sections import number_between, p_text
 from evaluation.page import Markup, Section, folded, name_of, note, plural, sentence_case, table, text, whole
@@ -51,7 +51,7 @@ def halves(corpus: Corpus) -> tuple[list[Row], list[Row]]:
 
 def said_of(corpus: Corpus) -> str:
     """What was done, and what the census says of the pictures it looked at; nothing where it never tried."""
-    notes = [one.partition(": ")[2] for one in corpus.notes if one.startswith("detectability: ")]
+    notes = [one.removeprefix(SHORTCUT_NOTES) for one in corpus.notes if one.startswith(SHORTCUT_NOTES)]
     said = [f"{sentence_case(words)}." for words in notes]
     return " ".join([READ_OFF, *said] if corpus.detectability else said)
 

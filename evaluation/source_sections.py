@@ -1,7 +1,7 @@
 """Chapters of the report on where numbers come from: what is not known, how it was established, what changed."""
 
 from evaluation.census_figures import SOURCE_COLOURS, share_changes, source_shares
-from evaluation.corpus import Corpus, Row, attributes_of, levels_of
+from evaluation.corpus import SHORTCUT_NOTES, Corpus, Row, attributes_of, levels_of
 from evaluation.figures import fragment
 from evaluation.page import SUPPRESSED, Markup, Section, folded, name_of, note, sentence_case, table, text, whole
 from evaluation.rows import EVERYTHING
@@ -19,12 +19,18 @@ def source_sections(corpus: Corpus, *, figures: bool) -> list[Section]:
     chapters = []
     if corpus.missingness or corpus.provenance:
         body = _missing(corpus.missingness) + _provenance(corpus.provenance, figures=figures)
+        body += "".join(note(f"{words}.") for words in census_notes(corpus))
         chapters.append(Section("known", "Known", "What is not known, and how the rest is known", body))
     if corpus.drift_totals:
         chapters.append(
             Section("drift", "Drift", "What changed since the last version", _drift(corpus, figures=figures))
         )
     return chapters
+
+
+def census_notes(corpus: Corpus) -> list[str]:
+    """What the census says of itself; what it says of shortcuts stands beside those."""
+    return [words for words in corpus.notes if not words.startswith(SHORTCUT_NOTES)]
 
 
 def _missing(rows: list[Row]) -> Markup:

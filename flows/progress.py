@@ -17,6 +17,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+SHOWN_NOTES = 5
 PLAIN_LINE_SECONDS = 10.0
 """Without a terminal, long work says where it is this often."""
 
@@ -74,11 +75,17 @@ class Reporter:
             self.console.print(f"  {self._title}: {name}")
 
     def finished(self, title: str, summary: dict[str, Any]) -> None:
+        """The figures of a summary in one line, then each of its ``notes``."""
         seconds = time.monotonic() - self._started
         told = ", ".join(
             f"{key} {_short(value)}" for key, value in summary.items() if not isinstance(value, dict | list)
         )
         self.console.print(f"[green]done[/] {title} [dim]({seconds:.1f} s)[/] {told}")
+        notes = summary.get("notes", [])
+        for note in notes[:SHOWN_NOTES]:
+            self.console.print(f"  note: {note}", markup=False)
+        if len(notes) > SHOWN_NOTES:
+            self.console.print(f"  and {len(notes) - SHOWN_NOTES} further notes, in the report")
 
     def skipped(self, title: str) -> None:
         self.console.print(f"[dim]unchanged {title}[/]")

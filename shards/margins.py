@@ -119,16 +119,18 @@ def _attempts(
 
 
 def _complaint(cells: Cells, met: Met, limits: Limits) -> str | None:
-    """Why a solution may not stand, naming the attribute and level; None where it may."""
-    for line in margin_lines(cells, met.solution.ratios, met) if not met.solution.feasible else ():
-        if line.pop("given") and abs(line["residual"]) > GIVEN_TOLERANCE:
+    """Why a solution may not stand, naming attributes and levels; None where it may."""
+    missed: dict[str, str] = {}
+    lines = margin_lines(cells, met.solution.ratios, met) if not met.solution.feasible else []
+    for line in sorted(lines, key=lambda line: -abs(line["residual"])):
+        if line["given"] and abs(line["residual"]) > GIVEN_TOLERANCE:
             found = f"expected a share of {line['target']:.4f}, got {line['after']:.4f}"
             if (line["attribute"], line["level"]) in cells.hidden:
                 found = SUPPRESSED_WORDS
-            return (
-                f"weights.targets.{line['attribute']}: level {line['level']}: {found}: the targets contradict each "
-                "other or the bounds"
-            )
+            where = f"weights.targets.{line['attribute']}: level {line['level']}"
+            missed.setdefault(line["attribute"], f"{where}: {found}")
+    if missed:
+        return f"{'; '.join(missed.values())}: the targets contradict each other or the bounds"
     share = effective_share(cells.shares, met.solution.ratios)
     if share >= limits.min_effective_share:
         return None

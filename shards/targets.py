@@ -66,7 +66,7 @@ def check_levels(attribute: str, target: Target) -> None:
     shares = target.shares
     for level, share in (shares or {}).items() if ATTRIBUTES[attribute].is_list else ():
         if share > 1:
-            raise BadInput(f"targets.{attribute}: level {level}: expected a rate of 0 to 1, got {share:.6g}")
+            raise BadInput(f"targets.{attribute}: expected rates of 0 to 1, got {share:.6g} for {level}")
     if shares is not None and not ATTRIBUTES[attribute].is_list and abs(sum(shares.values()) - 1) > 1e-6:
         raise BadInput(f"targets.{attribute}: expected shares that sum to 1, got {sum(shares.values()):.6g}")
     declared = ATTRIBUTES[attribute].levels

@@ -9,6 +9,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from ingest.attributes import ATTRIBUTES, fetch, level_sql, quoted
+from ingest.census.concentration import HEAVY_SHARE, held
 from ingest.census.disclosure import Part, hidden_in_part
 from ingest.sample import PERSON_HASH_SQL
 from shards.cells import Cells, training_sql
@@ -94,6 +95,21 @@ def hidden_margins(
         closed = hidden_in_part(part, whole, adds_up=not ATTRIBUTES[name].is_list, below=below)
         hidden |= {(name, level) for level, _ in closed}
     return frozenset(hidden)
+
+
+def heavy_notes(connection: duckdb.DuckDBPyConnection, *, identifiable: Collection[str]) -> list[str]:
+    """A line where one person makes up much of the training rows, or of what is drawn; reads the view ``weighed``."""
+    row = fetch(
+        connection,
+        "WITH persons AS (SELECT dataset, count(*) AS num_rows, sum(weight) AS drawn FROM "
+        f"(SELECT dataset, weight, {PERSON_HASH_SQL} AS person FROM weighed) GROUP BY dataset, person) "
+        "SELECT dataset, num_rows / sum(num_rows) OVER () AS rows, drawn / sum(drawn) OVER () AS draws FROM persons "
+        "ORDER BY greatest(rows, draws) DESC, dataset LIMIT 1",
+    ).to_pylist()[0]
+    if max(row["rows"], row["draws"]) < HEAVY_SHARE:
+        return []
+    rows, draws = (held(row[name], told=row["dataset"] not in identifiable) for name in ("rows", "draws"))
+    return [f"{row['dataset']}: one person holds {rows} of the training rows and {draws} of the draws"]
 
 
 def hide(margins: list[dict[str, Any]], hidden: frozenset[Margin]) -> pa.Table:

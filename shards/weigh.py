@@ -19,13 +19,17 @@ from shards.certificate import Method, certify, compare
 from shards.margins import Limits, meet
 from shards.presence import label_set_sql, presence_goals, with_presences
 from shards.targets import Goal, Target, check_levels, goal_of
-from shards.training_margins import hidden_margins, hide, training_margins
+from shards.training_margins import heavy_notes, hidden_margins, hide, training_margins
 from shards.weights import SOFTNESS
 
 ROWS_PER_BATCH = 122_880
+EVERY_LEVEL = ["every level"]
+"""Instead of levels without rows: none that a target speaks of has any."""
 LARGEST_NUM_LEVELS = 2_000
 """Levels of all targets together: the solver holds a square matrix of them."""
-_SUMMARY = ("duality_gap", "effective_share", "max_weight", "strength_factor", "num_cells", "num_rows", "seconds")
+_SUMMARY = (
+    "duality_gap", "effective_share", "max_weight", "strength_factor", "num_cells", "num_rows", "seconds", "notes",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,6 +104,7 @@ def weigh(
         "draws_per_epoch": draws_per_epoch or cells.num_rows,
     }
     spread(connection, cells, ratios)
+    certificate["notes"] = [*_without_rows(absent), *heavy_notes(connection, identifiable=identifiable)]
     _write_weights(connection, workspace)
     margins = hide(training_margins(connection, cells, ratios, names), hidden)
     with publishing(workspace.solution.with_name("margins.parquet")) as staged:
@@ -170,9 +175,20 @@ def _goals(cells: Cells, config: WeightsConfig) -> tuple[dict[str, Goal], dict[s
                 f"none for any level named; all rows say {known}"
             )
         goals |= found
+        removed = [level for level in removed if (name, level) not in cells.hidden]
         if removed or not found:
-            absent[name] = removed if found else ["every level"]
+            absent[name] = removed if found else EVERY_LEVEL
     return goals, absent
+
+
+def _without_rows(absent: dict[str, list[str]]) -> list[str]:
+    """What became of targets that speak of levels no training row has, a line per attribute."""
+    return [
+        f"weights.targets.{name}: no training row has a level it speaks of; it moves nothing"
+        if levels == EVERY_LEVEL
+        else f"weights.targets.{name}: no training row has {', '.join(levels)}; the others share what they would get"
+        for name, levels in absent.items()
+    ]
 
 
 def _check_baseline(cells: Cells, config: WeightsConfig, ratios: NDArray[np.float64]) -> None:

@@ -9,7 +9,7 @@ from evaluation.census_figures import source_shares
 from evaluation.corpus import Corpus, Row, attributes_of, census_rows
 from evaluation.page import name_of, sentence_case, whole
 from evaluation.rows import EVERYTHING
-from evaluation.source_sections import MISSING_NOTE, PROVENANCE_NOTE, ordered_sources
+from evaluation.source_sections import MISSING_NOTE, PROVENANCE_NOTE, census_notes, ordered_sources
 from ingest.applicability import MISSING
 from ingest.percent import percent
 from ingest.workspace import Workspace
@@ -20,7 +20,13 @@ def layout(workspace: Workspace, corpus: Corpus) -> Any:
         section("What is not known", *_missing(corpus), anchor="missing"),
         section("How the rest is known", *_provenance(corpus), anchor="sources"),
         section("How pictures were taken", *_protocol(census_rows(workspace, "protocol")), anchor="protocol"),
+        section("What else to keep in mind", *_notes(corpus), anchor="notes"),
     ]
+
+
+def _notes(corpus: Corpus) -> list[Any]:
+    """What the census says of itself: what it did not test, on whom it leans."""
+    return [note(f"{words}.") for words in census_notes(corpus)] or [note("Nothing was left out of a test.")]
 
 
 def _missing(corpus: Corpus) -> list[Any]:

@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 from deltalake import DeltaTable
 
 from ingest.attributes import ATTRIBUTES, connect_samples
+from ingest.census import concentration
 from ingest.census.association import associations
 from ingest.census.coded import Coded, encode
 from ingest.census.config import CensusConfig
@@ -61,7 +62,7 @@ def take_census(
             folder / RECORD,
             {"samples_version": version, "compared_with": before, "settings": settings, "notes": notes},
         )
-    return {"attributes": list(config.attributes), "num_levels": tables["counts"].num_rows}
+    return {"attributes": list(config.attributes), "num_levels": tables["counts"].num_rows, "notes": notes}
 
 
 def _earlier_version(workspace: Workspace, version: int) -> int | None:
@@ -141,7 +142,8 @@ def measure(
         connection, coded, audit=config.audit, declared_error=config.declared_error, hidden=hidden,
         num_resamples=config.num_resamples,
     )  # fmt: skip
-    return tables | more, [*_notes(coded), *looked, *notes, *doubts]
+    leaning = concentration.notes_of(coded, identifiable=identifiable)
+    return tables | more, [*leaning, *_notes(coded), *looked, *notes, *doubts]
 
 
 def _notes(coded: Coded) -> list[str]:

@@ -7,6 +7,7 @@ import pytest
 from deltalake import write_deltalake
 
 from ingest.errors import BadInput, GateRefused
+from ingest.percent import percent
 from ingest.sample import Sample, to_table
 from ingest.workspace import Workspace
 from shards.baselines import BASELINES
@@ -131,7 +132,7 @@ def test_given_shares_that_contradict_each_other_are_refused_by_name(skewed):
         "modality": Target(toward={"computed_tomography": 0.5, "dermoscopy": 0.5}),
         "dataset": Target(toward={"a": 0.6, "b": 0.4}),
     }
-    with pytest.raises(GateRefused, match=r"(modality|dataset): level .* contradict"):
+    with pytest.raises(GateRefused, match=r"modality: level .*; weights.targets.dataset: level .* contradict"):
         weighed(skewed, targets)
 
 
@@ -223,7 +224,7 @@ def test_unknown_levels_attributes_and_bounds_are_refused():
         WeightsConfig(targets={"colour": Target(toward="uniform")})
     with pytest.raises(BadInput, match=r"targets.sex: expected shares that sum to 1, got 1\.1"):
         WeightsConfig(targets={"sex": Target(toward={"female": 0.5, "male": 0.6})})
-    with pytest.raises(BadInput, match=r"targets.label: level edema: expected a rate of 0 to 1, got 1\.5"):
+    with pytest.raises(BadInput, match=r"targets.label: expected rates of 0 to 1, got 1\.5 for edema"):
         WeightsConfig(targets={"label": Target(toward={"edema": 1.5})})
     with pytest.raises(ValueError, match="lower"):
         WeightsConfig(lower=3, upper=2)
@@ -255,6 +256,36 @@ def test_a_corpus_whose_pictures_have_not_come_is_weighed_as_if_they_had(tmp_pat
     weigh(write(*["present"] * 50, *["absent"] * 50), WeightsConfig(targets={"sex": EQUAL}), **plan)
     arrived = json.loads((tmp_path / "weights" / "solution.json").read_text())
     assert arrived["has_pictures"] and arrived["num_rows"] == 50
+
+
+def test_one_patient_with_half_the_rows_is_weighed_like_anybody_and_told_of(tmp_path):
+    rows = [
+        Sample(sample_id=f"{n:032x}", dataset="a", native_id=str(n), split="train", task="classification",
+               image_status="present", source_file="x", patient_id="p" if n < 50 else f"q{n}",
+               sex="female" if n < 60 else "male")
+        for n in range(100)
+    ]  # fmt: skip
+    workspace = Workspace(tmp_path)
+    write_deltalake(workspace.samples, to_table(rows), partition_by=["dataset"])
+    solution, weights = weighed(workspace, {"sex": EQUAL})
+    assert weights[:60] == pytest.approx(np.full(60, 50 / 60), abs=1e-3) and len(weights) == 100
+    (note,) = solution["notes"]
+    drawn = percent(50 * 50 / 60 / 100)
+    assert note == f"a: one person holds 50.0\N{NO-BREAK SPACE}% of the training rows and {drawn} of the draws"
+    plan = {"attributes": [], "max_repeats": {}, "num_epochs": 1, "draws_per_epoch": 0, "identifiable": {"a"}}
+    summary = weigh(workspace, WeightsConfig(targets={"sex": EQUAL}), **plan)
+    assert summary["notes"] == [
+        "a: one person holds half or more of the training rows and a quarter or more of the draws"
+    ]
+
+
+def test_targets_that_move_nothing_are_told_of(skewed):
+    solution, _ = weighed(skewed, {"race": Target(toward="uniform"), "sex": Target(toward="uniform")})
+    assert solution["notes"] == ["weights.targets.race: no training row has a level it speaks of; it moves nothing"]
+    solution, _ = weighed(skewed, {"modality": Target(toward={"dermoscopy": 0.5, "ultrasound": 0.5})})
+    assert solution["notes"] == [
+        "weights.targets.modality: no training row has ultrasound; the others share what they would get"
+    ]
 
 
 GUARDED = {"attributes": ["sex"], "max_repeats": {}, "num_epochs": 1, "draws_per_epoch": 0, "identifiable": {"b"}}

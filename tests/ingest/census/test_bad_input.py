@@ -6,9 +6,9 @@ from ingest.census import CensusConfig
 from ingest.census.take import measure
 
 
-def measured(connection, attributes, **settings):
+def measured(connection, attributes, *, identifiable=(), **settings):
     return measure(
-        connection, CensusConfig(attributes=attributes, num_resamples=100, **settings), identifiable=set(),
+        connection, CensusConfig(attributes=attributes, num_resamples=100, **settings), identifiable=set(identifiable),
         progress=lambda name: None,
     )  # fmt: skip
 
@@ -30,8 +30,15 @@ def test_an_attribute_that_all_rows_miss_is_counted_and_noted(connected):
 
 def test_one_patient_with_half_the_rows_makes_every_share_unsure(connected):
     rows = [{"patient_id": f"p{n}", "sex": "female" if n % 2 else "male"} for n in range(100)]
-    even, _ = measured(connected(rows), ("sex",))
-    heavy, _ = measured(connected(rows + [{"patient_id": "p1", "sex": "female"}] * 100), ("sex",))
+    even, quiet = measured(connected(rows), ("sex",))
+    rows += [{"patient_id": "p1", "sex": "female"}] * 100
+    heavy, notes = measured(connected(rows), ("sex",))
+    said = "a: one person holds 50.5\N{NO-BREAK SPACE}% of the rows; the shares lean on that person"
+    assert any(line.startswith(said) for line in notes) and not any("one person" in line for line in quiet)
+    _, guarded = measured(connected(rows), ("sex",), identifiable={"a"})
+    assert any(line.startswith("a: one person holds half or more of the rows") for line in guarded)
+    counted = [row["num_rows"] for row in heavy["counts"].to_pylist() if row["dataset"] == "__all__"]
+    assert sum(counted) == 200  # nothing is dropped
     width = {}
     for name, tables in (("even", even), ("heavy", heavy)):
         row = next(row for row in tables["counts"].to_pylist()
