@@ -14,6 +14,7 @@ from shards.plan import draw_counts
 from shards.rows import PackedRows, alone
 
 KEPT_EPOCHS = 2
+KEPT_EPOCHS_OF_ALL_RUNS = 16
 
 
 class Plan(Protocol):
@@ -88,16 +89,28 @@ class RunPlan:
         with contextlib.suppress(FileNotFoundError):
             return np.load(path, mmap_mode="r")
         with alone(path):
-            if not path.exists():
-                with publishing(path) as staged, staged.open("wb") as stream:
-                    np.save(stream, draw_order(self.counts(epoch), self.rows.layout, epoch=epoch, seed=self.seed))
-                _forget_old(folder)
+            with contextlib.suppress(FileNotFoundError):
+                return np.load(path, mmap_mode="r")
+            with publishing(path) as staged, staged.open("wb") as stream:
+                np.save(stream, draw_order(self.counts(epoch), self.rows.layout, epoch=epoch, seed=self.seed))
+            _forget_old(folder)
             return np.load(path, mmap_mode="r")
 
 
 def _forget_old(folder: Path) -> None:
-    """Keep the newest files only; who still maps an older one keeps it until it closes it."""
-    newest_first = sorted(folder.glob("epoch-*.npy"), key=lambda path: path.stat().st_mtime_ns, reverse=True)
-    for path in newest_first[KEPT_EPOCHS:]:
+    """Keep the newest files only; who still maps an older one keeps it until it closes it, or plans it again."""
+    old = [*_newest_first(folder, "epoch-*.npy")[KEPT_EPOCHS:]]
+    old += _newest_first(folder.parent, "draws-*/epoch-*.npy")[KEPT_EPOCHS_OF_ALL_RUNS:]
+    for path in old:
         path.unlink(missing_ok=True)
         path.with_name(f".{path.name}.lock").unlink(missing_ok=True)
+
+
+def _newest_first(folder: Path, pattern: str) -> list[Path]:
+    def age(path: Path) -> int:
+        try:
+            return -path.stat().st_mtime_ns
+        except FileNotFoundError:  # forgotten by another process just now
+            return 0
+
+    return sorted(folder.glob(pattern), key=age)

@@ -27,7 +27,8 @@ from shards.epoch import EveryRow, Plan, RunPlan
 from shards.heap import keep_freed_memory
 from shards.reader import LocalReader, Reader
 from shards.repetition import caps_of, check_caps
-from shards.rows import packed_rows, sample_id_of, writable_folder
+from shards.row_columns import changed_datasets
+from shards.rows import packed_rows, sample_id_of, versions_of, writable_folder
 from shards.steps import rank_share, step_bounds
 
 logger = logging.getLogger(__name__)
@@ -123,6 +124,7 @@ class Loader:
         self.index = index
         self.epoch, self.position = 0, 0
         self.num_unreadable = 0
+        self._index_version = versions_of([index])
         self.log = None if config.draw_log is None else DrawLog(Path(config.draw_log), plan, index, rank=config.rank)
 
     def __len__(self) -> int:
@@ -136,6 +138,7 @@ class Loader:
 
     def __iter__(self) -> Iterator[Any]:
         shares = _Shares(self.epoch, self._bounds(self.position), self.config.rank, self.config.world_size)
+        self._check_not_packed_again()
         if self.log is not None:
             self.log.begin(self.epoch, self.position)
         if not self.config.num_workers:
@@ -160,6 +163,8 @@ class Loader:
 
     def _account(self, start: int, end: int, given: _Given) -> None:
         """Count what could not be read against the budget. Raises: BiasCareError beyond it."""
+        if given.unreadable:
+            self._check_not_packed_again()
         for unreadable in given.unreadable:
             self.num_unreadable += 1
             message = f"unreadable sample: {self._name(unreadable.row)}: {unreadable.reason}"
@@ -171,6 +176,22 @@ class Loader:
             raise BiasCareError(f"draws {start} to {end} of epoch {self.epoch}: not one of their samples is readable")
         if self.log is not None:
             self.log.add(self.epoch, start, end, [unreadable.row for unreadable in given.unreadable])
+
+    def _check_not_packed_again(self) -> None:
+        """The same samples packed again are the same. Raises: BiasCareError naming data sets that changed."""
+        try:
+            version = versions_of([self.index])
+        except FileNotFoundError as error:
+            raise BiasCareError(f"{self.index}: expected the index this run began with, got none any more") from error
+        if version == self._index_version:
+            return
+        changed = changed_datasets(self.index, self.plan.rows.split, self.plan.rows.parts)
+        if changed:
+            raise BiasCareError(
+                f"{self.index.parent}: expected the shards this run began with, got them packed again meanwhile; "
+                f"changed: {', '.join(changed)}. Start the training anew"
+            )
+        self._index_version = version
 
     def _name(self, row: int) -> str:
         rows = self.plan.rows

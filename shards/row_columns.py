@@ -1,6 +1,6 @@
 """Index and weights into the columns that ``shards.rows`` maps."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ COLUMNS = ("starts", "sizes", "checks", "weights", "weighed_rows")
 LAYOUT_VERSION = 2
 """Of the columns and what stands beside them; folders of another are never opened."""
 BATCH_ROWS = 262_144
+_DATASET_PART = "dataset "
 
 
 def sample_ids(index: Path, split: str) -> Iterator[pa.Array]:
@@ -113,16 +114,28 @@ def _hashes(path: Path, split: str | None = None) -> NDArray[np.uint64]:
     return np.asarray(duckdb.connect().execute(query, [str(path), *values]).fetchnumpy()["hashed"], dtype=np.uint64)
 
 
+def changed_datasets(index: Path, split: str, parts: Mapping[str, str]) -> list[str]:
+    """The datasets whose packed samples of ``split`` are others than ``parts`` says, or are gone, or are new."""
+    columns, shards = _read_index(index, split)
+    first_rows = [first for _, _, _, first in shards] + [len(columns["starts"])]
+    now = _dataset_parts(columns, [dataset for dataset, _, _, _ in shards], first_rows)
+    names = {name for name in parts if name.startswith(_DATASET_PART)} | now.keys()
+    return sorted(name.removeprefix(_DATASET_PART) for name in names if now.get(name) != parts.get(name))
+
+
 def _parts(columns: dict[str, NDArray[Any]], datasets: list[str], first_rows: list[int]) -> dict[str, str]:
     """A digest of each dataset's packed samples, and one of the weights."""
+    weighed = xxhash.xxh3_128(columns["weights"].tobytes())
+    weighed.update(columns["weighed_rows"].tobytes())
+    return _dataset_parts(columns, datasets, first_rows) | {"weights": weighed.hexdigest()}
+
+
+def _dataset_parts(columns: dict[str, NDArray[Any]], datasets: list[str], first_rows: list[int]) -> dict[str, str]:
     hashers = {name: xxhash.xxh3_128() for name in sorted(set(datasets))}
     for dataset, start, stop in zip(datasets, first_rows[:-1], first_rows[1:], strict=True):
         hashers[dataset].update(columns["checks"][start:stop].tobytes())
         hashers[dataset].update(columns["starts"][start:stop].tobytes())
-    parts = {f"dataset {name}": hasher.hexdigest() for name, hasher in hashers.items()}
-    weighed = xxhash.xxh3_128(columns["weights"].tobytes())
-    weighed.update(columns["weighed_rows"].tobytes())
-    return parts | {"weights": weighed.hexdigest()}
+    return {f"{_DATASET_PART}{name}": hasher.hexdigest() for name, hasher in hashers.items()}
 
 
 def _largest_shares(columns: dict[str, NDArray[Any]], datasets: list[str], first_rows: list[int]) -> dict[str, float]:

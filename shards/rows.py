@@ -2,6 +2,7 @@
 
 Built once per version of index and weights, when these are published or else first opened, under ``plans/`` of the
 workspace, and mapped from then on: at 3.44 M rows that is 96 MB of shared pages, however many ranks and workers read.
+Whoever maps a version holds it; a version that nobody holds goes when a newer one is built.
 Rows stand in reading order (by shard and offset); weights in the order of weights.parquet, which is sorted by cell.
 """
 
@@ -10,11 +11,12 @@ import contextlib
 import fcntl
 import json
 import os
+import shutil
 import tempfile
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +25,8 @@ from ingest.sample import Split
 from ingest.workspace import Workspace, digest_of, publishing
 from shards.order import ShardLayout
 from shards.row_columns import COLUMNS, LAYOUT_VERSION, sample_ids, write_columns
+
+_HELD = ".held"
 
 
 @dataclass(frozen=True)
@@ -34,6 +38,7 @@ class PackedRows:
     shards: path of each shard. datasets, groups: [S] of each shard. first_rows: [S + 1].
     parts: digest of everything a plan depends on, by name: each dataset, the weights.
     largest_shares: of each dataset, the largest weight of a row over the sum of all weights.
+    held: keeps the folder from being removed.
     """
 
     folder: Path
@@ -49,6 +54,7 @@ class PackedRows:
     first_rows: list[int]
     parts: dict[str, str]
     largest_shares: dict[str, float]
+    held: TextIO | None = field(default=None, repr=False, compare=False)
 
     def __len__(self) -> int:
         return len(self.starts)
@@ -72,15 +78,19 @@ def packed_rows(*, index: Path, weights: Path | None, split: str, plans: Path) -
     Raises: ValueError for a split without packed samples, or training rows without weights.
     """
     sources = [index] if weights is None else [index, weights]
-    status = [(path.stat().st_size, path.stat().st_mtime_ns) for path in sources]
-    name = f"{split}-{digest_of([LAYOUT_VERSION, status])}"
-    folder = writable_folder(plans) / name
-    with alone(folder):
-        if not (folder / "rows.json").exists():
-            with publishing(folder) as staged:
-                staged.mkdir()
-                write_columns(staged, index=index, weights=weights, split=split)
-    return open_rows(folder)
+    place = writable_folder(plans)
+    while True:
+        version = versions_of(sources)
+        folder = place / f"{split}-{digest_of([LAYOUT_VERSION, version])}"
+        with alone(folder):
+            if not (folder / "rows.json").exists():
+                with publishing(folder) as staged:
+                    staged.mkdir()
+                    write_columns(staged, index=index, weights=weights, split=split)
+            rows = open_rows(folder)
+        if versions_of(sources) == version:  # else they were published anew while they were read
+            _forget_unused(place, split, kept=folder)
+            return rows
 
 
 def prepare_training_rows(workspace: Workspace) -> None:
@@ -93,12 +103,39 @@ def prepare_training_rows(workspace: Workspace) -> None:
             packed_rows(index=workspace.index, weights=workspace.weights, split=Split.TRAIN, plans=workspace.plans)
 
 
+def versions_of(paths: Sequence[Path]) -> list[tuple[int, int]]:
+    """Size and time of each file: another one published in its place has others."""
+    return [(status.st_size, status.st_mtime_ns) for status in (path.stat() for path in paths)]
+
+
 def open_rows(folder: Path) -> PackedRows:
-    """Map the columns in ``folder``."""
+    """Map the columns in ``folder`` and hold it."""
     described = json.loads((folder / "rows.json").read_text())
     # as plain arrays over the mapped memory: np.memmap is ten times slower to index
     columns: dict[str, Any] = {name: np.asarray(np.load(folder / f"{name}.npy", mmap_mode="r")) for name in COLUMNS}
-    return PackedRows(folder=folder, **described, **columns)
+    return PackedRows(folder=folder, **described, **columns, held=_hold(folder))
+
+
+def _hold(folder: Path) -> TextIO | None:
+    """A shared lock for as long as the stream lives, here and in forked workers; None where there are no locks."""
+    with contextlib.suppress(OSError):
+        stream = (folder / _HELD).open("a")
+        fcntl.flock(stream, fcntl.LOCK_SH)
+        return stream
+    return None
+
+
+def _forget_unused(plans: Path, split: str, *, kept: Path) -> None:
+    """Remove the other versions of a split that no process holds or makes."""
+    for folder in plans.glob(f"{split}-*"):
+        if folder != kept:
+            with (
+                contextlib.suppress(OSError),
+                alone(folder, wait=False),
+                (folder / _HELD).open("a") as stream,
+            ):
+                fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                shutil.rmtree(folder)
 
 
 def writable_folder(plans: Path) -> Path:
@@ -124,9 +161,9 @@ def sample_id_of(index: Path, rows: PackedRows, row: int) -> str:
 
 
 @contextlib.contextmanager
-def alone(path: Path) -> Iterator[None]:
-    """Let one process of the machine make ``path`` while the others wait for it."""
+def alone(path: Path, *, wait: bool = True) -> Iterator[None]:
+    """Let one process of the machine make ``path`` while the others wait for it, or get BlockingIOError."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.with_name(f".{path.name}.lock").open("w") as stream:
-        fcntl.flock(stream, fcntl.LOCK_EX)
+        fcntl.flock(stream, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
         yield
