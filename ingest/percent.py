@@ -31,6 +31,6 @@ def _digits(share: float, digits: int) -> int:
     """Digits behind the point so that a share this close to 0 or 1 still shows two that count."""
     size = abs(share)
     from_end = min(size, abs(1 - size))
-    if from_end == 0 or from_end >= _SMALL:
+    if from_end >= _SMALL or from_end < 0.1 ** (_MOST_DIGITS + 2):  # what no digit would show is rounding
         return digits
     return min(_MOST_DIGITS, max(digits, 1 - floor(log10(100 * from_end))))
