@@ -85,7 +85,7 @@ def before_after(rows: Sequence[Row]) -> Any:
             hovertemplate="target %{x:.3~p}<extra></extra>",
         )  # fmt: skip
     largest = max((max(row["before"], row["after"]) for row in rows if not row["hidden"]), default=1.0)
-    figure.update_xaxes(range=[0, 1.22 * (largest or 1.0)])
+    figure.update_xaxes(range=[0, 1.35 * (largest or 1.0)])  # at 400 px a label is a third of a bar
     ticks = [f"{_tick(row['level'])}<br><span style='color:{GREY}'>{_persons(row)}</span>" for row in rows]
     figure.update_layout(legend={"traceorder": "reversed"})
     return _finish(figure, ticks, legend=True, bar_px=52)
@@ -149,8 +149,9 @@ def source_shares(rows: Sequence[Row]) -> Any:
             hoverinfo="text",
         )  # fmt: skip
     figure.update_layout(barmode="stack", legend={"traceorder": "normal"})
-    figure.update_xaxes(range=[0, 1.0])
-    return _finish(figure, [_tick(attribute) for attribute in attributes], legend=True, percent=True)
+    _finish(figure, [_tick(attribute) for attribute in attributes], legend=True, percent=True)
+    figure.update_xaxes(range=[0, 1.04], tickvals=[0, 0.5, 1])  # room for the last label
+    return figure
 
 
 def share_changes(rows: Sequence[Row]) -> Any:

@@ -212,6 +212,7 @@ footer { padding-block: 2.5rem; font-size: .88rem; border-top: 1px solid var(--l
 @media (max-width: 640px) {
   header, main, footer { padding-inline: 1rem; }
   .findings div { grid-template-columns: 1fr; }
+  th.number, td.number { padding-left: .45rem; }
   table.wide { min-width: 0; }
   .wide th:first-child, .wide td:first-child { position: sticky; left: 0; background: #fff; min-width: 7.5rem; }
   caption { position: sticky; left: 0; max-width: calc(100vw - 2rem); }

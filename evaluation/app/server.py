@@ -45,12 +45,15 @@ _BRING_INTO_VIEW = """function (children) {
 """A panel that opens takes the focus, so that keys and screen readers go on in it."""
 _SAY_WHERE = """function (classes) {
   document.querySelectorAll("nav a.tab").forEach((tab, place) => {
-    if (classes[place] === "tab here") tab.setAttribute("aria-current", "page");
-    else tab.removeAttribute("aria-current");
+    tab.removeAttribute("aria-current");
+    if (classes[place] === "tab here") {
+      tab.setAttribute("aria-current", "page");
+      document.title = tab.innerText + " · " + document.querySelector("h1").innerText;
+    }
   });
   return window.dash_clientside.no_update;
 }"""
-"""Tells a screen reader which page it is on; Dash's own links take no such attribute."""
+"""Tells a screen reader and the window's title which page is open; Dash's own links take no such attribute."""
 
 
 def make_app(

@@ -157,6 +157,7 @@ def test_the_open_page_is_marked_for_a_screen_reader(visit: Visit) -> None:
     page.locator("nav a", has_text="Weights").focus()
     page.keyboard.press("Enter")
     page.wait_for_function(f"{marked} === 'Weights'")
+    assert page.title() == "Weights · Small <corpus>"
 
 
 def test_sources_and_drift_are_told(visit: Visit) -> None:
