@@ -1,7 +1,8 @@
 """The samples table as integers: what every statistic of the census is counted on.
 
 DuckDB reads the table twice: once to count levels by GROUPING SETS (which also says which levels there are), once
-to code every row. 3.44 M rows of ten attributes are then 150 MB in numpy, sorted by person.
+to code every row. Reading it once, into a temporary table, takes a third more CPU time (measured). 3.44 M rows of ten
+attributes are then 150 MB in numpy, sorted by person.
 """
 
 from collections.abc import Mapping, Sequence
