@@ -19,74 +19,22 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import psutil
-import pyarrow as pa
-from deltalake import write_deltalake
 
 from benchmarks._census_coverage import study
-from ingest.anatomy import Anatomy
+from benchmarks._large_corpus import LEVELS, NUM_ROWS, write_samples
 from ingest.attributes import connect_samples
 from ingest.census import CensusConfig, count_levels, encode
 from ingest.census.coded import level_counts
 from ingest.census.intersections import intersections
 from ingest.census.take import measure
-from ingest.modality import Modality
-from ingest.sample import SCHEMA, Sample, to_table
 
 RESULTS = Path(__file__).parent / "results" / "census.json"
-NAMES = ("modality", "anatomy", "sex", "age_band", "skin_type", "race", "view", "manufacturer", "dataset", "task")
+NAMES = tuple(LEVELS)
+OF_PERSON = ("dataset", "sex", "age_band", "skin_type", "race", "language")
+MISSING = {"sex": 0.2, "age_band": 0.3, "skin_type": 0.7, "race": 0.6, "view": 0.4, "manufacturer": 0.4}
 LIMITS = {"counts_of_rows": 1.5, "census_order_2": 10.0, "with_bootstrap": 60.0}
 LIMIT_GIB = 4.0
-
-
-def write_corpus(path: Path, num_rows: int, seed: int = 0) -> int:
-    """``num_rows`` rows at ``path``; returns the number of persons. Levels are skewed, person-level ones constant."""
-    generator = np.random.default_rng(seed)
-    sizes = generator.geometric(0.29, num_rows)
-    sizes = sizes[np.cumsum(sizes) <= num_rows]
-    sizes = np.append(sizes, num_rows - sizes.sum())
-    person = np.repeat(np.arange(len(sizes)), sizes)[:num_rows]
-
-    def level(names: list[str], *, missing: float = 0.0, of_person: bool = False) -> pa.Array:
-        weights = 1 / np.arange(1, len(names) + 1) ** 1.2
-        number = len(sizes) if of_person else num_rows
-        codes = generator.choice(len(names), number, p=weights / weights.sum()).astype(np.int32)
-        mask = generator.random(number) < missing
-        if of_person:
-            codes, mask = codes[person], mask[person]
-        return pa.DictionaryArray.from_arrays(pa.array(codes, mask=mask), pa.array(names)).cast(pa.string())
-
-    def text(pattern: str, values: Any) -> pa.Array:
-        array = pa.array(np.char.mod(pattern, values))
-        return array.combine_chunks() if isinstance(array, pa.ChunkedArray) else array
-
-    ages = generator.normal(55, 18, len(sizes)).clip(0, 100)
-    each = pa.array(np.arange(num_rows + 1, dtype=np.int32))
-    shared = np.where(generator.random(num_rows) < 0.3, np.maximum(np.arange(num_rows) - 1, 0), np.arange(num_rows))
-    columns = {
-        "sample_id": text("%032x", np.arange(num_rows)),
-        "dataset": level([f"dataset_{n}" for n in range(6)], of_person=True),
-        "patient_id": text("p%07d", person),
-        "study_id": text("s%08d", np.cumsum(generator.integers(0, 2, num_rows))),
-        "image_uris": pa.ListArray.from_arrays(each, text("img/%08d.png", shared)),
-        "image_sha256": pa.ListArray.from_arrays(each, text("%064x", shared)),
-        "modality": level([str(one) for one in Modality][:22]),
-        "anatomy": level([str(one) for one in Anatomy]),
-        "sex": level(["female", "male"], missing=0.2, of_person=True),
-        "age_years": pa.array(ages[person], mask=(generator.random(len(sizes)) < 0.3)[person]),
-        "skin_type": level(list("123456"), missing=0.7, of_person=True).cast(pa.int64()),
-        "race": level(list("ABCDE"), missing=0.6, of_person=True),
-        "view": level([f"view_{n}" for n in range(8)], missing=0.4),
-        "manufacturer": level([f"maker_{n}" for n in range(9)], missing=0.4),
-        "task": level(["vqa", "report", "classification", "segmentation", "detection"]),
-    }
-    empty = to_table([Sample(sample_id="0", dataset="d", native_id="0")])
-    table = pa.table(
-        {name: columns.get(name, pa.nulls(num_rows, SCHEMA.field(name).type)) for name in empty.column_names}
-    )
-    write_deltalake(path, table, partition_by=["dataset"])
-    return len(sizes)
 
 
 def timed(step: Callable[[], Any]) -> tuple[Any, dict[str, float]]:
@@ -120,12 +68,13 @@ def measure_steps(path: Path) -> dict[str, Any]:
 def main() -> None:
     """Measure at ``--rows``, study coverage on ``--corpora``, write and print the results."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("--rows", type=int, default=3_440_000)
+    parser.add_argument("--rows", type=int, default=NUM_ROWS)
     parser.add_argument("--corpora", type=int, default=200)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as writer:  # its memory is not the census's
-            num_persons = writer.submit(write_corpus, Path(folder) / "samples", options.rows).result()
+            corpus = {"num_rows": options.rows, "seed": 0, "of_person": OF_PERSON, "missing": MISSING}
+            num_persons = writer.submit(write_samples, Path(folder) / "samples", **corpus).result()
         measured = measure_steps(Path(folder) / "samples")
     results = {
         "date": datetime.now(UTC).strftime("%Y-%m-%d"),
@@ -134,8 +83,9 @@ def main() -> None:
         "num_rows": options.rows, "num_persons": num_persons, **measured,
         "limits_seconds": LIMITS, "limit_gib": LIMIT_GIB, "coverage": study(options.corpora),
     }  # fmt: skip
-    RESULTS.parent.mkdir(exist_ok=True)
-    RESULTS.write_text(json.dumps(results, indent=2) + "\n")
+    if options.rows == NUM_ROWS:
+        RESULTS.parent.mkdir(exist_ok=True)
+        RESULTS.write_text(json.dumps(results, indent=2) + "\n")
     for name, one in measured["steps"].items():
         limit = f"limit {LIMITS[name]} s" if name in LIMITS else ""
         print(f"{name:28} {one['seconds']:7.2f} s wall {one['cpu_seconds']:7.2f} s CPU  {limit}")
