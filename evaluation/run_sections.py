@@ -29,6 +29,7 @@ _METRIC_WORDS = {
     "balanced_accuracy": "balanced accuracy", "auc": "area under the ROC curve",
     "closed_accuracy": "accuracy on yes/no questions", "open_accuracy": "exact accuracy on open questions",
     "token_f1": "word overlap (token F1)",
+    "unparsed": "yes/no questions answered with neither (less is better)",
 }  # fmt: skip
 _GUESSES = {
     "dice": ("Segmentation", "Dice overlap", "the best mask that is the same for everybody"),

@@ -44,6 +44,7 @@ _ALL = (
     Metric(name="closed_accuracy", tasks=(Task.VQA,), per_row=vqa.closed_accuracy),
     Metric(name="open_accuracy", tasks=(Task.VQA,), per_row=vqa.open_accuracy),
     Metric(name="token_f1", tasks=(Task.VQA,), per_row=vqa.token_f1),
+    Metric(name="unparsed", tasks=(Task.VQA,), per_row=vqa.unparsed, higher_is_better=False),
 )
 METRICS: dict[str, Metric] = {metric.name: metric for metric in _ALL}
 

@@ -71,9 +71,11 @@ def token_f1(row: Row) -> float:
     return 2 * shared / (truth.total() + predicted.total())
 
 
-def unparsed(row: Row) -> bool:
-    """Whether a yes/no question got an answer that says neither: scored wrong, and counted."""
-    return row.closed and strict_yes_or_no(row.truth) is not None and yes_or_no(row.predicted) is None
+def unparsed(row: Row) -> float:
+    """1 where a yes/no question got an answer that says neither, which accuracy takes for wrong; NaN for all others."""
+    if not row.closed or strict_yes_or_no(row.truth) is None:
+        return math.nan
+    return float(yes_or_no(row.predicted) is None)
 
 
 def strict_yes_or_no(truth: str) -> bool | None:

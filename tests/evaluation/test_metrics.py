@@ -65,8 +65,11 @@ def test_yes_and_no_are_found_by_word_and_with_negation(answer: str, said: bool 
 def test_an_answer_that_says_neither_is_wrong_and_counted() -> None:
     row = Row("no", "pneumonia", closed=True)
     assert closed_accuracy(row) == 0.0
-    assert unparsed(row)
-    assert not unparsed(Row("no", "no evidence of it", closed=True))
+    assert unparsed(row) == 1.0
+    assert unparsed(Row("no", "no evidence of it", closed=True)) == 0.0
+    for other in (Row("left", "right", closed=True), Row("no", "pneumonia")):  # a choice, an open question
+        assert math.isnan(unparsed(other))
+    assert METRICS["unparsed"].per_row is unparsed and not METRICS["unparsed"].higher_is_better
     assert math.isnan(closed_accuracy(Row("liver", "liver")))
 
 

@@ -56,6 +56,11 @@ def changed(simulated, tmp_path, old, new):
             "key weights.targets.sex: expected a level of female, male, other, unknown, got 'woman'",
         ),
         ("female = 0.5", "female = 0.6", "expected shares that sum to 1, got 1.1"),
+        (
+            "[weights.targets]",
+            "[weights.targets]\nlabel = { toward = { nevus = 1.4 } }",
+            "key weights.targets.label: expected rates of 0 to 1, got 1.4 for nevus",
+        ),
         ("strength = 0.3", "strenght = 0.3", "weights.targets.modality.strenght: expected one of"),
         ('toward = "uniform"', 'toward = "even"', "key weights.targets.modality"),
         ('"sex", "age_band"', '"sex", "agee"', "key census.attributes: expected some of modality"),

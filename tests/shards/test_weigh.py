@@ -146,6 +146,18 @@ def test_a_rule_gives_way_to_a_given_share(skewed):
     assert solution["strength_factor"] < 0.01 and max(abs(line["residual"]) for line in solution["margins"]) < 2e-4
 
 
+def test_a_refusal_writes_nothing_and_leaves_what_was_written(skewed):
+    folder = skewed.solution.parent
+    with pytest.raises(GateRefused):
+        weighed(skewed, {"sex": EQUAL}, upper=1.2, lower=0.9)
+    assert not folder.exists()
+    weighed(skewed, {"sex": EQUAL})
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    with pytest.raises(GateRefused):
+        weighed(skewed, {"race": Target(toward={"a": 1.0})})
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+
+
 def test_given_shares_of_levels_without_any_row_are_refused_and_a_rule_is_listed(skewed):
     with pytest.raises(GateRefused, match=r"weights.targets.race: level a: expected training rows"):
         weighed(skewed, {"race": Target(toward={"a": 0.5, "b": 0.5})})
