@@ -114,6 +114,8 @@ def _finding(corpus: Corpus, attribute: str, level: str, words: str) -> Finding:
         )
         return Finding(attribute, level, words, action, answered=True, margin=margin)
     action = f"No target: add weights.targets.{attribute}."
+    if _targeted(corpus, attribute):
+        action = f"The target on {name_of(attribute)} leaves this level free."
     if margin is None:
         action = "No training row has it: weights cannot help, further data can."
     elif margin["hidden"]:

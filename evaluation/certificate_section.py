@@ -112,11 +112,15 @@ COMPARISON_COLUMNS = ["Method", "Farthest margin", "Effective share", "Largest w
 
 def comparison_cells(row: Row) -> list[str]:
     """One method beside the others, as plain words."""
+    farthest, weight = row["largest_residual"], row["max_weight"]
+    outside = [row["num_rows_outside_bounds"], row["num_rows_above_cap"]]
     return [
-        METHOD_WORDS.get(row["method"], str(row["method"])), f"{100 * row['largest_residual']:.4f} points",
-        percent(row["effective_share"]), f"{row['max_weight']:,.2f}",
-        whole(row["num_rows_outside_bounds"] + row["num_rows_above_cap"]),
-    ]  # fmt: skip
+        METHOD_WORDS.get(row["method"], str(row["method"])),
+        "suppressed" if farthest is None else f"{100 * farthest:.4f} points",
+        percent(row["effective_share"]),
+        "suppressed" if weight is None else f"{weight:,.2f}",
+        "suppressed" if None in outside else whole(sum(outside)),
+    ]
 
 
 def _comparison(rows: list[Row]) -> Markup:

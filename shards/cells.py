@@ -30,6 +30,7 @@ class Cells:
     has_pictures: False where no row has one yet.
     presences: attributes that are one label, present or absent (``shards.presence``) -> its attribute and the label.
     hidden: (attribute, level) of so few persons that nothing written or said may give their figures.
+    guarded: identifiable data sets, of whose rows 1 to ``below`` - 1 are not counted in public.
     """
 
     shares: Vector
@@ -40,6 +41,8 @@ class Cells:
     has_pictures: bool
     presences: dict[str, tuple[str, str]] = field(default_factory=dict)
     hidden: frozenset[tuple[str, str]] = frozenset()
+    guarded: frozenset[str] = frozenset()
+    below: int = 11
 
     @property
     def ones(self) -> Vector:

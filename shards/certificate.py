@@ -7,6 +7,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from ingest.census.disclosure import is_small
 from shards.baselines import BASELINES
 from shards.cells import Cells, effective_share
 from shards.margins import Limits, Met, margin_lines
@@ -44,17 +45,26 @@ def compare(cells: Cells, met: Met, attributes: list[str], limits: Limits) -> di
 
 
 def _line(method: str, cells: Cells, ratios: Vector, met: Met, limits: Limits) -> Row:
-    residuals = [abs(line["residual"]) for line in margin_lines(cells, ratios, met)]
+    """What a method costs. The farthest margin is one that may be told, as are counts of rows and extreme weights: the
+    weight of a small group under "inverse" is its size.
+    """
+    lines = margin_lines(cells, ratios, met)
+    shown = [line for line in lines if (line["attribute"], line["level"]) not in cells.hidden]
     outside = (ratios < limits.lower * (1 - SLACK)) | (ratios > limits.upper * (1 + SLACK))
     return {
         "method": method,
-        "largest_residual": max(residuals, default=0.0),
+        "largest_residual": max((abs(line["residual"]) for line in shown), default=None if lines else 0.0),
         "effective_share": effective_share(cells.shares, ratios),
-        "min_weight": float(ratios.min()),
-        "max_weight": float(ratios.max()),
+        "min_weight": _extreme(cells, ratios, float(ratios.min())),
+        "max_weight": _extreme(cells, ratios, float(ratios.max())),
         "num_rows_outside_bounds": _num_rows(cells, outside),
         "num_rows_above_cap": _num_rows(cells, ratios > cells.caps * (1 + SLACK)),
     }
+
+
+def _extreme(cells: Cells, ratios: Vector, weight: float) -> float | None:
+    """The weight, unless the rows that have it are so few that they may not be counted."""
+    return None if _num_rows(cells, np.isclose(ratios, weight, rtol=1e-9)) is None else weight
 
 
 def certify(cells: Cells, met: Met, compared: dict[str, Compared], method: str, limits: Limits) -> Row:
@@ -107,8 +117,13 @@ def _veiled(lines: list[Row], cells: Cells) -> list[Row]:
     ]
 
 
-def _num_rows(cells: Cells, chosen: NDArray[np.bool_]) -> int:
-    return round(float(cells.shares[chosen].sum()) * cells.num_rows)
+def _num_rows(cells: Cells, chosen: NDArray[np.bool_]) -> int | None:
+    """Rows of the cells chosen; None where those of identifiable data sets are too few to be counted in public."""
+    identifiable = np.isin(cells.levels["dataset"], list(cells.guarded))[cells.codes["dataset"]]
+    rows, guarded = (
+        round(float(cells.shares[each].sum()) * cells.num_rows) for each in (chosen, chosen & identifiable)
+    )
+    return None if is_small(guarded, cells.below) else rows
 
 
 def _clipped(cells: Cells, met: Met) -> list[Row]:

@@ -89,7 +89,7 @@ def weigh(
     cells = _cells(connection, workspace, config.targets, max_repeats, num_epochs, draws_per_epoch, config.lower)
     names = list(dict.fromkeys([*config.targets, *attributes]))
     hidden = hidden_margins(connection, cells, names, identifiable=identifiable, below=suppress_below)
-    cells = replace(cells, hidden=hidden)
+    cells = replace(cells, hidden=hidden, guarded=frozenset(identifiable), below=suppress_below)
     goals, absent = _goals(cells, config)
     targets = {key: config.targets[attribute] for key in goals for _, attribute, _ in cells.told(key)}
     met = meet(cells, targets, goals, config.limits)

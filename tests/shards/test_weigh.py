@@ -6,6 +6,7 @@ import pyarrow.parquet as pq
 import pytest
 from deltalake import write_deltalake
 
+from evaluation.certificate_section import comparison_cells
 from ingest.errors import BadInput, GateRefused
 from ingest.percent import percent
 from ingest.sample import Sample, to_table
@@ -319,6 +320,20 @@ def test_the_certificate_tells_no_figure_of_a_hidden_margin(skewed):
     for line in (*solution["margins"], *solution["clipped"]):
         assert {key for key, value in line.items() if value is not None} == {"attribute", "level"}
     assert {line["level"] for line in solution["clipped"]} == {"female", "male"}
+
+
+def test_the_comparison_does_not_tell_the_size_of_a_small_group(skewed):
+    config = WeightsConfig(targets={"sex": Target(toward="uniform")})
+    weigh(skewed, config, **GUARDED)
+    solution = json.loads(skewed.solution.read_text())
+    inverse = next(line for line in solution["comparison"] if line["method"] == "inverse")
+    # 100 rows in four groups: the two unknown would weigh 12.5, that is 100 / 4 / 2.
+    assert inverse["max_weight"] is None and inverse["min_weight"] is not None
+    assert inverse["largest_residual"] is None  # every margin is hidden
+    assert comparison_cells(inverse)[1] == comparison_cells(inverse)[3] == "suppressed"
+    weigh(skewed, config, **GUARDED | {"identifiable": {"a"}})
+    public = next(line for line in json.loads(skewed.solution.read_text())["comparison"] if line["method"] == "inverse")
+    assert public["max_weight"] == pytest.approx(12.5)
 
 
 def test_an_error_tells_no_figure_of_a_hidden_margin(skewed):
