@@ -77,9 +77,10 @@ def detectability(
         {"attribute": name, "suppressed": False} | _read(reading) for name, reading in readings.items()
     ]
     together: list[dict[str, Any]] = []
-    for label in _labels(coded, notes) if readings else ():
-        for name, reading in readings.items():
-            pair = Pair.of(coded, variable(coded, name), label)
+    read = [(variable(coded, name), reading) for name, reading in readings.items()]
+    for label in _labels(coded, notes) if read else ():
+        for one, reading in read:
+            pair = Pair.of(coded, one, label)
             if pair.varies:
                 hidden = _is_small(coded, pair, identifiable, below)
                 together.append(_risk(pair, reading, seed) | {"suppressed": hidden})

@@ -14,6 +14,7 @@ from ingest.census import CensusConfig, encode, take_census, with_partners
 from ingest.census.detectability import Pictures, detectability
 from ingest.census.picture_sample import sample_pictures
 from ingest.census.reading_off import _auc_with_error, _Fold, _fold_aucs, read_off
+from ingest.disguise import HiddenFolder, hidden_name
 from ingest.picture_features import features_of
 from ingest.sample import Sample, to_table
 from ingest.workspace import Workspace
@@ -48,10 +49,10 @@ def films(folder, *, stamps, goes_with_label, seed=0):
     return to_table(rows)
 
 
-def measured(folder, table, *, identifiable=frozenset(), below=11):
+def measured(folder, table, *, identifiable=frozenset(), below=11, cache=None):
     connection = connect_table(table)
     coded = encode(connection, with_partners(["sex"]))
-    pictures = Pictures({"a": folder}, folder / "cache.parquet", 1000)
+    pictures = Pictures({"a": folder}, cache or folder / "cache.parquet", 1000)
     found, notes = detectability(connection, coded, ["sex"], pictures, below=below, identifiable=identifiable)
     return {(row["attribute"], row["label"]): row for row in found.to_pylist()}, notes
 
@@ -115,6 +116,14 @@ def test_few_persons_with_a_finding_or_without_one_are_not_told(tmp_path, has_fi
     assert len(hidden) == 4 and {row["suppressed"] for row in hidden} == {True}
     assert {row[name] for row in hidden for name in ("risk", "utility", "auc", "p_value", "num_persons")} == {None}
     assert rows["manufacturer", None]["num_pictures"] == NUM_PERSONS  # the reading alone says nothing of the finding
+
+
+def test_pictures_under_disguised_names_are_found(tmp_path):
+    table = films(tmp_path, stamps=True, goes_with_label=True)
+    hidden = [[hidden_name("a", uri, b"k" * 16) for uri in uris] for uris in table["image_uris"].to_pylist()]
+    table = table.set_column(table.column_names.index("image_uris"), table.schema.field("image_uris"), [hidden])
+    rows, _ = measured(HiddenFolder(tmp_path, "a", b"k" * 16), table, cache=tmp_path / "cache.parquet")
+    assert rows["manufacturer", "mass"]["num_pictures"] == NUM_PERSONS
 
 
 def census_of_sites(folder, *, leaks):
