@@ -161,6 +161,12 @@ def test_a_site_that_does_not_is_not(tmp_path):
     assert rows["dataset", None]["auc_low"] < 0.5
 
 
+def test_the_contrast_that_the_simulation_plants_gives_sex_away(refreshed):
+    rows = pq.read_table(refreshed.workspace.census / "detectability.parquet").to_pylist()
+    (sex,) = [row for row in rows if row["attribute"] == "sex" and row["label"] is None]
+    assert sex["auc_low"] > 0.6 and sex["q_value"] < 0.05
+
+
 def test_the_census_without_pictures_says_so(tmp_path):
     workspace = Workspace(tmp_path / "work")
     write_deltalake(workspace.samples, films(tmp_path, stamps=False, goes_with_label=False))
