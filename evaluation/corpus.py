@@ -31,9 +31,9 @@ SHORTCUT_NOTES = "detectability: "
 class Corpus:
     """What the data stages left, as rows; empty where a stage has not run.
 
-    datasets: ``dataset, rows_in, samples, quarantined, by_reason`` and where known ``splits``. margins: the lines of
-    margins.parquet with ``targeted``, ``target`` (None without one, or where hidden) and ``hidden``. leakage:
-    ``kind, action, num_findings``.
+    datasets: ``dataset, rows_in, samples, quarantined, by_reason`` and where known ``splits`` (None: hidden).
+    margins: the lines of margins.parquet with ``targeted``, ``target`` (None without one, or where hidden) and
+    ``hidden``. leakage: ``kind, action, num_findings``.
     The rest: see ``ingest.census``.
     """
 
@@ -57,8 +57,9 @@ def read_corpus(workspace: Workspace) -> Corpus:
     """What the data stages left; empty where they have not run."""
     counts = census_rows(workspace, "counts")
     solution = _json(workspace.solution)
+    record = _json(workspace.census / "census.json") or {}
     return Corpus(
-        datasets=_datasets(workspace),
+        datasets=_datasets(workspace, record.get("hidden_splits", [])),
         counts=counts,
         persons=census_rows(workspace, "persons"),
         associations=numbered(census_rows(workspace, "associations")),
@@ -68,7 +69,7 @@ def read_corpus(workspace: Workspace) -> Corpus:
         provenance=census_rows(workspace, "provenance"),
         drift=census_rows(workspace, "drift"),
         drift_totals=census_rows(workspace, "drift_totals"),
-        notes=(_json(workspace.census / "census.json") or {}).get("notes", []),
+        notes=record.get("notes", []),
         leakage=_leakage(workspace.leakage),
         margins=_margins(_rows(workspace.solution.with_name("margins.parquet")) or [], solution, counts),
         solution=solution,
@@ -142,7 +143,7 @@ def numbered(associations: list[Row]) -> list[Row]:
     return [row for row in associations if row["cramers_v"] is not None and math.isfinite(row["cramers_v"])]
 
 
-def _datasets(workspace: Workspace) -> list[Row]:
+def _datasets(workspace: Workspace, hidden: list[list[str]]) -> list[Row]:
     """Rows in from the stamps of reading; samples by split and reasons of rejection as the tables hold them."""
     read = _read_summaries(workspace)
     splits = _delta_counts(workspace.samples, ("dataset", "split"))
@@ -155,8 +156,8 @@ def _datasets(workspace: Workspace) -> list[Row]:
         samples, aside = sum(by_split.values()), sum(by_reason.values())
         rows_in = read.get(name, {}).get("rows_in", samples + aside)
         rows.append(
-            {"dataset": name, "rows_in": rows_in, "samples": samples, "quarantined": aside,
-             "by_reason": by_reason, "splits": by_split}
+            {"dataset": name, "rows_in": rows_in, "samples": samples, "quarantined": aside, "by_reason": by_reason,
+             "splits": by_split | {split: None for place, split in hidden if place == name}}
         )  # fmt: skip
     return rows
 

@@ -119,7 +119,7 @@ def _rows_in_out(corpus: Corpus) -> Markup:
     rows = [
         [
             text(row["dataset"]), text(_person_words(served.get(row["dataset"], []))), whole(row["rows_in"]),
-            whole(row["samples"]), *(whole(row.get("splits", {}).get(name, 0)) for name in split_names),
+            whole(row["samples"]), *(_split_cell(row, name) for name in split_names),
             whole(row["quarantined"]), _num_persons(served.get(row["dataset"], [])),
         ]
         for row in corpus.datasets
@@ -133,6 +133,11 @@ def _rows_in_out(corpus: Corpus) -> Markup:
     body = note(explained + " Every interval counts persons, not rows.")
     body += table(columns, rows, caption="Rows per data set", words=2)
     return body + _reasons(corpus.datasets) + _leakage(corpus.leakage)
+
+
+def _split_cell(row: Row, name: str) -> Markup:
+    number = row.get("splits", {}).get(name, 0)
+    return SUPPRESSED if number is None else whole(number)
 
 
 def _num_persons(rows: list[Row]) -> str:

@@ -23,6 +23,7 @@ from shards.training_margins import heavy_notes, hidden_margins, hide, training_
 from shards.weights import SOFTNESS
 
 ROWS_PER_BATCH = 122_880
+SHOWN_LEVELS = 5
 EVERY_LEVEL = ["every level"]
 """Instead of levels without rows: none that a target speaks of has any."""
 LARGEST_NUM_LEVELS = 2_000
@@ -183,12 +184,16 @@ def _goals(cells: Cells, config: WeightsConfig) -> tuple[dict[str, Goal], dict[s
 
 def _without_rows(absent: dict[str, list[str]]) -> list[str]:
     """What became of targets that speak of levels no training row has, a line per attribute."""
-    return [
-        f"weights.targets.{name}: no training row has a level it speaks of; it moves nothing"
-        if levels == EVERY_LEVEL
-        else f"weights.targets.{name}: no training row has {', '.join(levels)}; the others share what they would get"
-        for name, levels in absent.items()
-    ]
+    notes = []
+    for name, levels in absent.items():
+        words = ", ".join(levels[:SHOWN_LEVELS])
+        if len(levels) > SHOWN_LEVELS:
+            words += f" and {len(levels) - SHOWN_LEVELS} more"
+        said = f"no training row has {words}; the others share what they would get"
+        if levels == EVERY_LEVEL:
+            said = "no training row has a level it speaks of; it moves nothing"
+        notes.append(f"weights.targets.{name}: {said}")
+    return notes
 
 
 def _check_baseline(cells: Cells, config: WeightsConfig, ratios: NDArray[np.float64]) -> None:

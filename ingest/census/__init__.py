@@ -43,7 +43,8 @@ never a blank. Persons, not rows, carry every interval and every test. Tables wi
                     share_before, share_after, change, low, high, p_value, q_value, family_size, suppressed
     drift_totals    before, after, dataset, rows_before, rows_after, came, went, moved, same, suppressed
     persons         dataset, person_column, num_rows, num_persons
-    census.json     samples_version, compared_with (version), settings, notes (lines: what was not tested, and why)
+    census.json     samples_version, compared_with (version), settings, notes (lines: what was not tested, and why),
+                    hidden_splits (data set, split)
 
 Drift compares with the version that the census before this one counted, and is empty for the first;
 ``ingest.drift.drift_between`` compares any two.

@@ -5,11 +5,12 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import duckdb
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from deltalake import DeltaTable
 
-from ingest.attributes import ATTRIBUTES, connect_samples
+from ingest.attributes import ATTRIBUTES, connect_samples, quoted
 from ingest.census import concentration
 from ingest.census.association import associations
 from ingest.census.coded import Coded, encode
@@ -17,7 +18,7 @@ from ingest.census.config import CensusConfig
 from ingest.census.corrected import correct_shares
 from ingest.census.counts import count_levels, count_persons
 from ingest.census.detectability import Pictures, detectability
-from ingest.census.disclosure import round_totals, suppress
+from ingest.census.disclosure import close_levels, is_small, round_totals, suppress
 from ingest.census.diversity import summarise
 from ingest.census.intersections import intersections
 from ingest.census.missingness import missing_tests, missingness
@@ -29,6 +30,7 @@ from ingest.census.reference import compare
 from ingest.disguise import Folder
 from ingest.drift import DRIFT_SCHEMA, TOTALS_SCHEMA, drift_between
 from ingest.errors import BadInput
+from ingest.sample import PERSON_HASH_SQL
 from ingest.workspace import Workspace, publishing, write_json
 
 RECORD = "census.json"
@@ -60,9 +62,28 @@ def take_census(
                     "pictures": config.pictures}  # fmt: skip
         write_json(
             folder / RECORD,
-            {"samples_version": version, "compared_with": before, "settings": settings, "notes": notes},
-        )
+            {"samples_version": version, "compared_with": before, "settings": settings, "notes": notes,
+             "hidden_splits": _hidden_splits(connection, identifiable, config.suppress_below)},
+        )  # fmt: skip
     return {"attributes": list(config.attributes), "num_levels": tables["counts"].num_rows, "notes": notes}
+
+
+def _hidden_splits(connection: duckdb.DuckDBPyConnection, identifiable: set[str], below: int) -> list[list[str]]:
+    """[data set, split] whose rows nobody may count: of few persons, or the complement of such."""
+    names = ", ".join(f"'{quoted(name)}'" for name in sorted(identifiable))
+    if not names:
+        return []
+    found = connection.execute(
+        f"SELECT dataset, split, count(DISTINCT {PERSON_HASH_SQL}) FROM samples WHERE dataset IN ({names}) GROUP BY ALL"
+    ).fetchall()
+    counted = {(dataset, split): number for dataset, split, number in found}
+    hidden = []
+    for dataset in sorted(identifiable):
+        splits = sorted(split for name, split in counted if name == dataset)
+        persons = np.array([counted[dataset, split] for split in splits], np.int64)
+        closed = close_levels(persons, int(persons.sum()), adds_up=True, below=below) | is_small(persons.sum(), below)
+        hidden += [[dataset, split] for split, one in zip(splits, closed, strict=True) if one]
+    return hidden
 
 
 def _earlier_version(workspace: Workspace, version: int) -> int | None:

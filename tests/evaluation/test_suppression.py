@@ -219,6 +219,21 @@ def test_scoring_any_predictions_hides_the_groups_of_named_data_sets(guarded: Wo
         score_predictions(predictions, guarded.samples, ["sex"], **options, identifiable=["hospitl"])
 
 
+def test_a_split_of_few_persons_is_hidden_with_the_next_smallest(guarded: Workspace, tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path / "w")
+    few = [row for row in samples() if row.split != "test" or row.dataset == "open" or row.view == "oblique"]
+    write_deltalake(workspace.samples, to_table(few), partition_by=["dataset"])
+    census = CensusConfig(attributes=("sex",), num_resamples=100, intersections=0)
+    for identifiable, hidden in (({"hospital"}, {"test", "validation"}), (set(), set())):
+        take_census(workspace, census, identifiable=identifiable)
+        splits = {row["dataset"]: row["splits"] for row in read_corpus(workspace).datasets}
+        assert {name for name, number in splits["hospital"].items() if number is None} == hidden
+        assert None not in splits["open"].values()
+        page = write_report(workspace, run=None, out=tmp_path / "r.html", title="T").read_text()
+        assert (">6<" in page) == (not hidden)
+        assert ">293<" in page  # of training
+
+
 def test_influence_of_hidden_groups_and_baselines_of_few_persons_are_hidden(guarded: Workspace, tmp_path: Path) -> None:
     shares = {row["level"]: row["draws"] for row in table(guarded, "runs/r/influence_groups.parquet")}
     assert shares["oblique"] is None and shares["frontal"] is not None
