@@ -94,7 +94,7 @@ def verify(
 ) -> None:
     """Re-read every shard against its digest, the index and the samples table."""
     from flows.progress import Reporter
-    from shards.mirror import verify_mirror
+    from shards.mirror_check import verify_mirror
     from shards.verify import verify as verify_shards
 
     settings, reporter = load_settings(config, workspace), Reporter()
@@ -105,7 +105,7 @@ def verify(
     with reporter.stage("verify"):
         problems = verify_shards(settings.workspace, progress=reporter.rows)
         if settings.shards.store:
-            problems += verify_mirror(settings.workspace.shards, settings.shards.store)
+            problems += verify_mirror(settings.workspace.shards, settings.shards.store, progress=reporter.rows)
     for problem in problems:
         print(problem)
     print(f"{len(problems)} problems")

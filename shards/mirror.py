@@ -1,143 +1,129 @@
 """A copy of the packed shards in a folder or any fsspec store (``s3://``, ``gs://``, ``memory://`` ...).
 
-An object store cannot swap folders. So the copy is withdrawn first (its manifest goes), then the shards that
-differ are sent, then the index, and the manifest last: a reader finds a whole copy or none. What was sent is
-noted in ``sending.json``, from which an interrupted copy goes on.
+An object store cannot swap folders. So everything that differs is first sent beside the copy that stands there,
+under ``.sending``, and that copy stays as it is however the sending ends. Then it is withdrawn (its manifest goes),
+the sent files move to their names, and the manifest comes last: a reader finds a whole copy or none, and none only
+while files move inside the store. What was sent is named after its digest: an interrupted copy goes on from what is
+there, and sends nothing twice.
 """
 
 import contextlib
-import hashlib
 import json
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
-
-import fsspec
+from threading import Lock
+from typing import Any, TypeVar
 
 from ingest.errors import BadInput, BiasCareError
 from shards.manifest import parse_manifest, read_manifest
+from shards.store import Store
+from shards.store_faults import StoreFault, scrubbed
 
-READ_BYTES = 8 * 2**20
-INDEX, MANIFEST, SENDING = "index.parquet", "manifest.json", "sending.json"
+NUM_THREADS = 4
+INDEX, MANIFEST, SENDING = "index.parquet", "manifest.json", ".sending"
+MOVING = f"{SENDING}/moving.json"
+"""What lay at its name when files began to move: {name: sha256}; and what moves to its name: {name: sha256}."""
 
 Progress = Callable[[int, int], None]
-"""Told (shards done, shards in all)."""
+"""Told (files sent, files to send)."""
 
-
-@dataclass(frozen=True)
-class Store:
-    """Files under a prefix of a file system."""
-
-    system: Any
-    prefix: str
-
-    @classmethod
-    def at(cls, url: str) -> "Store":
-        """Raises: BadInput for a URL whose file system is unknown or not installed."""
-        try:
-            system, prefix = fsspec.core.url_to_fs(url)
-        except (ValueError, ImportError) as error:
-            raise BadInput(f"shards.store: expected a folder or an fsspec URL, got {url!r}: {error}") from error
-        return cls(system, prefix.rstrip("/"))
-
-    def read(self, name: str) -> bytes | None:
-        """A small file whole; None where there is none."""
-        path = f"{self.prefix}/{name}"
-        content: bytes | None = self.system.cat_file(path) if self.system.exists(path) else None
-        return content
-
-    def write(self, name: str, content: bytes) -> None:
-        self.system.pipe_file(f"{self.prefix}/{name}", content)
-
-    def send(self, folder: Path, name: str) -> None:
-        """Copy one file of ``folder``."""
-        path = f"{self.prefix}/{name}"
-        self.system.makedirs(path.rpartition("/")[0], exist_ok=True)
-        self.system.put_file(str(folder / name), path)
-
-    def remove(self, name: str) -> None:
-        if self.system.exists(f"{self.prefix}/{name}"):
-            self.system.rm_file(f"{self.prefix}/{name}")
-
-    def shards(self) -> set[str]:
-        """The paths of all tars there."""
-        found = self.system.find(self.prefix) if self.system.exists(self.prefix) else []
-        return {path.removeprefix(f"{self.prefix}/") for path in found if path.endswith(".tar")}
-
-    def sha256(self, name: str) -> str:
-        """Digest of a file read in pieces. Raises: FileNotFoundError."""
-        with self.system.open(f"{self.prefix}/{name}", "rb", block_size=READ_BYTES) as stream:
-            hasher = hashlib.sha256()
-            while piece := stream.read(READ_BYTES):
-                hasher.update(piece)
-        return hasher.hexdigest()
+T = TypeVar("T")
 
 
 def mirror(folder: Path, url: str, *, progress: Progress | None = None) -> int:
     """Make ``url`` hold what ``folder`` holds; the number of shards sent.
 
-    Raises: BadInput for an unknown store; BiasCareError where it fails on the way.
+    Raises: BadInput for a store that is unknown, missing, out of reach or not ours to write; BiasCareError where it
+    fails on the way.
     """
     store, manifest = Store.at(url), read_manifest(folder / MANIFEST)
+    if not store.can_be_written:
+        raise BadInput(f"{store.shown}: expected a store that can be written to, got {store.protocol}://: read only")
+    with told(store):
+        num_sent = _replace(store, folder, manifest, progress)
+        store.forget_broken_uploads()
+        store.remove_folder(SENDING)
+        return num_sent
+
+
+@contextlib.contextmanager
+def told(store: Store) -> Iterator[None]:
+    """Let a fault of the store end the command, in one line."""
+    error: BiasCareError
     try:
-        if store.read(MANIFEST) == (folder / MANIFEST).read_bytes():
-            return 0
-        return _send_all(store, folder, {line["path"]: line["sha256"] for line in manifest["shards"]}, progress)
-    except OSError as error:
-        raise BiasCareError(
-            f"{url}: expected to copy the shards there, got {type(error).__name__}: {error}; run it again"
-        ) from error
+        yield
+        return
+    except StoreFault as fault:
+        error = fault.as_error
+    except FileNotFoundError as missing:
+        error = BiasCareError(f"{store.shown}: a file went while it was used: {scrubbed(str(missing))}")
+    raise error
 
 
-def _send_all(store: Store, folder: Path, wanted: dict[str, str], progress: Progress | None) -> int:
-    there = _there(store)
-    kept = {path: sha256 for path, sha256 in there.items() if wanted.get(path) == sha256}
-    missing = sorted(wanted.keys() - kept.keys())
-    store.system.makedirs(store.prefix, exist_ok=True)
-    store.write(SENDING, json.dumps(kept).encode())
+def wanted_files(manifest: dict[str, Any]) -> dict[str, str]:
+    """sha256 of every file a copy holds besides the manifest."""
+    return {line["path"]: line["sha256"] for line in manifest["shards"]} | {INDEX: manifest["index_sha256"]}
+
+
+def strays_of(there: Iterable[str], wanted: Mapping[str, str]) -> list[str]:
+    """The tars that a manifest does not list."""
+    return sorted(n for n in there if n.endswith(".tar") and n not in wanted and not n.startswith(f"{SENDING}/"))
+
+
+def for_all(names: Iterable[str], act: Callable[[str], T]) -> list[T]:
+    """What ``act`` gives for every name, NUM_THREADS at a time. The first error ends it; no other is started then."""
+    with ThreadPoolExecutor(NUM_THREADS) as threads:
+        return list(threads.map(act, names))
+
+
+def _replace(store: Store, folder: Path, manifest: dict[str, Any], progress: Progress | None) -> int:
+    published, there, wanted = store.read(MANIFEST), store.sizes(), wanted_files(manifest)
+    size_of = {name: (folder / name).stat().st_size for name in wanted}
+    at_name = _at_name(store, published, there)
+    kept = {n: digest for n, digest in wanted.items() if (at_name.get(n), there.get(n)) == (digest, size_of[n])}
+    moving = {name: digest for name, digest in wanted.items() if name not in kept}
+    strays = strays_of(there, wanted)
+    if not moving and not strays and published == (folder / MANIFEST).read_bytes():
+        return 0
+    missing = {n: _beside(n, digest) for n, digest in moving.items() if there.get(_beside(n, digest)) != size_of[n]}
+    _send(store, folder, missing, progress)
+    store.send(folder / MANIFEST, f"{SENDING}/{MANIFEST}")
+    store.write(MOVING, json.dumps({"kept": kept, "moving": moving}).encode())
     store.remove(MANIFEST)
-    for number, path in enumerate(missing, start=1):
-        store.send(folder, path)
-        kept[path] = wanted[path]
-        store.write(SENDING, json.dumps(kept).encode())
-        if progress:
-            progress(number, len(missing))
-    for path in sorted(store.shards() - wanted.keys()):
-        store.remove(path)
-    store.send(folder, INDEX)
-    store.send(folder, MANIFEST)
-    store.remove(SENDING)
-    return len(missing)
+    for_all(moving, lambda name: store.move(_beside(name, moving[name]), name))
+    for_all(strays, store.remove)
+    store.move(f"{SENDING}/{MANIFEST}", MANIFEST)
+    return len(missing.keys() - {INDEX})
 
 
-def _there(store: Store) -> dict[str, str]:
-    """Shards that the store holds whole, with their sha256: by its manifest, else by what an interrupted copy noted."""
-    if (sending := store.read(SENDING)) is not None:
-        with contextlib.suppress(ValueError):
-            noted: dict[str, str] = json.loads(sending)
-            return noted
-    elif (manifest := store.read(MANIFEST)) is not None:
+def _beside(name: str, sha256: str) -> str:
+    """Where a file is sent before it takes its place; equal names hold equal bytes."""
+    return f"{SENDING}/{sha256}-{name.replace('/', '-')}"
+
+
+def _at_name(store: Store, published: bytes | None, there: Mapping[str, int]) -> dict[str, str]:
+    """sha256 of files that the store holds under their names: by its manifest, else by the note of what moved."""
+    if published is not None:
         with contextlib.suppress(BiasCareError):
-            return {line["path"]: line["sha256"] for line in parse_manifest(manifest, MANIFEST)["shards"]}
+            return wanted_files(parse_manifest(published, MANIFEST))
+    elif (note := store.read(MOVING)) is not None:
+        with contextlib.suppress(ValueError):
+            noted = json.loads(note)
+            moved = {n: digest for n, digest in noted["moving"].items() if _beside(n, digest) not in there}
+            return {**noted["kept"], **moved}
     return {}
 
 
-def verify_mirror(folder: Path, url: str) -> list[str]:
-    """One line per way in which the copy at ``url`` is not the manifest's shards; every byte is read."""
-    store, manifest = Store.at(url), read_manifest(folder / MANIFEST)
-    if store.read(MANIFEST) is None:
-        return [f"{url}: expected a whole copy of the shards, got none; run `biascarevl pack`"]
-    wanted = {line["path"]: line["sha256"] for line in manifest["shards"]} | {INDEX: manifest["index_sha256"]}
-    problems = []
-    if store.read(MANIFEST) != (folder / MANIFEST).read_bytes():
-        problems.append(f"{url}: {MANIFEST}: expected the one of {folder}, got another; run `biascarevl pack`")
-    for name, sha256 in wanted.items():
-        try:
-            got = store.sha256(name)
-        except OSError as error:
-            got = type(error).__name__
-        if got != sha256:
-            problems.append(f"{url}: {name}: expected sha256 {sha256}, got {got}")
-    strays = sorted(store.shards() - wanted.keys())
-    return problems + [f"{url}: {name}: a shard the manifest does not list" for name in strays]
+def _send(store: Store, folder: Path, targets: Mapping[str, str], progress: Progress | None) -> None:
+    lock, done = Lock(), 0
+
+    def send(name: str) -> None:
+        nonlocal done
+        store.send(folder / name, targets[name])
+        with lock:
+            done += 1
+            if progress:
+                progress(done, len(targets))
+
+    for_all(targets, send)

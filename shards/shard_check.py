@@ -59,8 +59,8 @@ def _problems(check: ShardCheck) -> Iterator[str]:
         for row, chunk in chunks
         if row["sample_id"] not in changed and row["sample"]["sample_id"] and not _says(chunk, row["sample"])
     ]
-    yield from _named(sorted(changed), "its bytes are not those of the index")
-    yield from _named(stale, "the samples table says otherwise now: run `biascarevl pack`")
+    yield from named(sorted(changed), "its bytes are not those of the index")
+    yield from named(stale, "the samples table says otherwise now: run `biascarevl pack`")
     if sha256 != line["sha256"] or not complete:
         yield from _members(content, {row["key"] for row in rows})
 
@@ -82,7 +82,8 @@ def _says(chunk: bytes, sample: dict[str, Any]) -> bool:
     return text == record_text(sample, digest)
 
 
-def _named(sample_ids: list[str], says: str) -> Iterator[str]:
+def named(sample_ids: list[str], says: str) -> Iterator[str]:
+    """One line for each of the first SAMPLES_NAMED, and one for the rest."""
     for sample_id in sample_ids[:SAMPLES_NAMED]:
         yield f"sample {sample_id}: {says}"
     if len(sample_ids) > SAMPLES_NAMED:
@@ -106,4 +107,4 @@ def _members(content: bytes | mmap.mmap, keys: set[str]) -> Iterator[str]:
         start += BLOCK_BYTES + -(-int(digits, 8) // BLOCK_BYTES) * BLOCK_BYTES
     if content[start:] != END_OF_ARCHIVE:
         yield f"expected the end of the archive at byte {start:,}, got {max(0, end - start):,} other bytes"
-    yield from _named(sorted(keys - found), "no member of the shard")
+    yield from named(sorted(keys - found), "no member of the shard")

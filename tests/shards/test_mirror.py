@@ -1,10 +1,16 @@
+import json
+
 import fsspec
+import pyarrow.parquet as pq
 import pytest
 
-from ingest.errors import BadInput, BiasCareError
-from ingest.workspace import Workspace
-from shards.mirror import SENDING, Store, mirror, verify_mirror
+from ingest.errors import BadInput
+from ingest.workspace import Workspace, write_json
+from shards.manifest import manifest_of
+from shards.mirror import MOVING, SENDING, mirror
+from shards.mirror_check import verify_mirror
 from shards.pack import pack
+from shards.store import Store
 
 
 @pytest.fixture(params=["memory", "folder", "file"])
@@ -43,7 +49,7 @@ def test_only_what_differs_is_sent_and_strays_go(corpus_copy, shards, url):
     pack(config.workspace, roots, config.shards, samples_version=1)
     assert mirror(config.workspace.shards, url) == 0
     assert verify_mirror(config.workspace.shards, url) == []
-    assert not any(path.startswith("vqa_rad") for path in Store.at(url).shards())
+    assert not any(path.startswith("vqa_rad") for path in tars(Store.at(url)))
 
 
 def without_vqa_rad(workspace):
@@ -52,35 +58,93 @@ def without_vqa_rad(workspace):
     DeltaTable(workspace.samples).delete("dataset = 'vqa_rad'")
 
 
+def tars(store):
+    return {name for name in store.sizes() if name.endswith(".tar")}
+
+
 def test_an_interrupted_copy_shows_no_manifest_and_goes_on(shards, url):
     def stop(done, total):
         if done == 3:
             raise OSError("line cut")
 
-    with pytest.raises(BiasCareError, match="line cut; run it again"):
+    with pytest.raises(OSError, match="line cut"):
         mirror(shards, url, progress=stop)
     store = Store.at(url)
-    assert store.read("manifest.json") is None and len(store.shards()) == 3
+    sent = [name for name in store.sizes() if name.startswith(f"{SENDING}/") and name.endswith(".tar")]
+    assert store.read("manifest.json") is None and 1 <= len(sent) < num_shards(shards)
     assert verify_mirror(shards, url) == [
         f"{url}: expected a whole copy of the shards, got none; run `biascarevl pack`"
     ]
-    assert mirror(shards, url) == num_shards(shards) - 3
-    assert verify_mirror(shards, url) == [] and store.read(SENDING) is None
+    assert mirror(shards, url) == num_shards(shards) - len(sent)
+    assert verify_mirror(shards, url) == []
+    assert not any(name.startswith(SENDING) for name in store.sizes())
 
 
-def test_damage_in_a_copy_is_told_by_name(shards, url):
+def test_a_copy_cut_off_while_files_moved_is_completed_without_sending(shards, url, monkeypatch):
+    moved = []
+
+    def move(store, name, to, move=Store.move):
+        if len(moved) == 3:
+            raise KeyboardInterrupt
+        moved.append(to)
+        move(store, name, to)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Store, "move", move)
+        with pytest.raises(KeyboardInterrupt):
+            mirror(shards, url)
+    assert Store.at(url).read("manifest.json") is None and Store.at(url).read(MOVING) is not None
+    assert mirror(shards, url) == 0
+    assert verify_mirror(shards, url) == []
+
+
+def damaged_copy(shards, url):
+    """A store, and the names of: a shard with a flipped byte, one cut short, one gone, one that does not belong."""
     mirror(shards, url)
     store = Store.at(url)
-    first, second = sorted(store.shards())[:2]
-    content = bytearray(store.read(first))
+    flipped, short, gone = sorted(tars(store))[:3]
+    content = bytearray(store.read(flipped))
     content[600] ^= 1
-    store.write(first, bytes(content))
-    store.remove(second)
+    store.write(flipped, bytes(content))
+    store.write(short, store.read(short)[:5000])
+    store.remove(gone)
     store.write("stray.tar", b"")
-    problems = verify_mirror(shards, url)
-    assert len(problems) == 3
-    for name, problem in zip((first, second, "stray.tar"), problems, strict=True):
-        assert name in problem
+    return store, flipped, short, gone
+
+
+def test_damage_in_a_copy_is_told_by_name_and_kind(shards, url):
+    store, flipped, short, gone = damaged_copy(shards, url)
+    first = next(row for row in pq.read_table(shards / "index.parquet").to_pylist() if row["shard"] == flipped)
+    store.write("index.parquet", store.read("index.parquet")[::-1])
+    said = dict(problem.removeprefix(f"{url}: ").split(": ", 1) for problem in reversed(verify_mirror(shards, url)))
+    assert set(said) == {flipped, short, gone, "stray.tar", "index.parquet"}
+    assert "changed bytes; delete it there" in said[flipped]
+    assert f"{url}: {flipped}: sample {first['sample_id']}: its bytes are not those of the index" in verify_mirror(
+        shards, url
+    )
+    assert "got 5,000: cut short" in said[short]
+    assert "got no file: missing" in said[gone]
+    assert "changed or stale" in said["index.parquet"]
+    assert "does not list" in said["stray.tar"]
+
+
+def test_packing_again_mends_what_is_gone_or_cut_short(shards, url):
+    store, flipped, _, _ = damaged_copy(shards, url)
+    store.remove(flipped)
+    assert mirror(shards, url) == 3
+    assert verify_mirror(shards, url) == []
+
+
+def test_an_older_copy_is_told_as_stale(shards, url, corpus_copy):
+    mirror(shards, url)
+    manifest = json.loads((shards / "manifest.json").read_text())
+    newer = manifest_of(
+        manifest["shards"][1:], recipe=manifest["recipe"], samples_version=1, index_sha256=manifest["index_sha256"]
+    )
+    write_json(corpus_copy / "work" / "shards" / "manifest.json", newer)
+    stale, stray = verify_mirror(corpus_copy / "work" / "shards", url)
+    assert f"expected corpus {newer['corpus']}, got {manifest['corpus']}: stale" in stale
+    assert stray == f"{url}: {manifest['shards'][0]['path']}: a shard the manifest does not list"
 
 
 def test_an_unknown_store_is_refused(shards):
