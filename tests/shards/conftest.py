@@ -1,9 +1,20 @@
-"""The weights problem as an interior point method solves it: what our own solver is held against."""
+"""What our own solver is held against, and a packer that can be killed."""
+
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
 
 import clarabel
 import numpy as np
 import pytest
 import scipy.sparse
+
+from ingest.workspace import Workspace
+from shards.pack import pack
+from shards.recipe import ShardsConfig
+from shards.verify import verify
 
 
 def least_value(counts, design, targets, lower, upper, mu, objective):
@@ -43,3 +54,95 @@ def least_value(counts, design, targets, lower, upper, mu, objective):
 @pytest.fixture(scope="session")
 def clarabel_value():
     return least_value
+
+
+CHILD = """
+import json
+import sys
+from pathlib import Path
+
+from ingest.errors import BiasCareError
+from ingest.workspace import Workspace, write_json
+from shards.pack import pack
+from shards.recipe import ShardsConfig
+
+if __name__ == "__main__":
+    roots = {name: Path(root) for name, root in json.loads(sys.argv[2]).items()}
+    print("go", flush=True)
+    sys.stdin.readline()
+    try:
+        pack(Workspace(Path(sys.argv[1])), roots, ShardsConfig(samples_per_shard=12), samples_version=0,
+             num_processes=int(sys.argv[3]))
+    except BiasCareError as error:
+        sys.exit(str(error))
+"""
+CONFIG = ShardsConfig(samples_per_shard=12)
+OTHER_RECIPE = ShardsConfig(samples_per_shard=12, jpeg_quality=60)
+
+
+class Packer:
+    """One workspace over the refreshed samples; packs here, or in a child process that can be killed."""
+
+    config, other_recipe = CONFIG, OTHER_RECIPE
+
+    def __init__(self, refreshed, root):
+        self.roots = {dataset.name: dataset.root for dataset in refreshed.datasets}
+        self.workspace = Workspace(root)
+        root.mkdir(parents=True, exist_ok=True)
+        self.workspace.samples.symlink_to(refreshed.workspace.samples)
+        self.script = root / "child.py"
+        self.script.write_text(CHILD)
+
+    def pack(self, config=CONFIG, **changes):
+        return pack(self.workspace, self.roots, config, samples_version=0, **changes)
+
+    def child(self, num_processes=1):
+        """A child that has imported everything and packs when it is told ``\\n``."""
+        roots = json.dumps({name: str(root) for name, root in self.roots.items()})
+        command = [sys.executable, str(self.script), str(self.workspace.root), roots, str(num_processes)]
+        process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=Path.cwd(), text=True,
+            env={"PYTHONPATH": str(Path(__file__).parents[2]), "OMP_NUM_THREADS": "1", "PATH": "/usr/bin"},
+        )  # fmt: skip
+        assert process.stdout.readline() == "go\n", process.stderr.read()
+        return process
+
+    @property
+    def corpus(self):
+        """The digest of what is published, or None; whatever is published must be whole."""
+        if not self.workspace.manifest.exists():
+            assert not self.workspace.shards.exists()
+            return None
+        assert verify(self.workspace) == []
+        return json.loads(self.workspace.manifest.read_text())["corpus"]
+
+    def leftovers(self):
+        return [path.name for path in self.workspace.root.glob(".shards.*") if path.name != ".shards.lock"]
+
+
+@pytest.fixture(scope="session")
+def packer_at(refreshed):
+    """A packer of the refreshed samples into a workspace of its own."""
+    return lambda root: Packer(refreshed, root)
+
+
+@pytest.fixture(scope="session")
+def wanted(packer_at, tmp_path_factory):
+    """The corpus digest that every pack of ``refreshed`` must end at, and the seconds one takes in a child."""
+    packer = packer_at(tmp_path_factory.mktemp("wanted") / "work")
+    child = packer.child()
+    start = time.monotonic()
+    child.communicate("\n")
+    assert child.returncode == 0
+    return packer.corpus, time.monotonic() - start
+
+
+@pytest.fixture
+def tell(capsys):
+    """Print what a soak test counted, whatever pytest captures."""
+
+    def say(title, seen):
+        with capsys.disabled():
+            sys.stdout.write(f"\n{title}: {dict(seen)}\n")
+
+    return say
