@@ -1,9 +1,10 @@
 """Is an association more than chance? Permutation of one attribute between persons (METHODS section 1).
 
-A person's rows travel together: a_i is the person's composition by A, y_i the rows by Y, and the statistic is that of
-the table sum_i a_i y_i'. Up to MAX_EXACT persons the permutation is exact. Above, the table is drawn from the
-normal law with the permutation's own mean and covariance, S_A x S_Y / (m - 1) (Strasser and Weber 1999), from at most
-MAX_PERSONS persons: persons stand in the order of a hash, so that the first ones are a random sample.
+A person's rows travel together and each person weighs one, however many rows there are: a_i and y_i are the person's
+compositions by A and by Y, and the statistic is that of the table sum_i a_i y_i'. Up to MAX_EXACT persons the
+permutation is exact, and above it wherever a cell is rare and persons are of few kinds. Elsewhere the table is drawn
+from the normal law with the permutation's own mean and covariance, S_A x S_Y / (m - 1) (Strasser and Weber 1999). At
+most MAX_PERSONS persons are tested: they stand in the order of a hash, so that the first ones are a random sample.
 """
 
 from collections.abc import Callable
@@ -15,6 +16,9 @@ from ingest.census.intervals import Floats, Ints
 from ingest.census.pairs import Pair
 
 MAX_EXACT = 2_000
+RARE = 5.0
+"""Expected persons in a cell below which the normal law is none (Cochran 1954)."""
+MAX_KINDS = 1_000
 MAX_PERSONS = 200_000
 MAX_ENTRIES = 20_000_000
 NUM_FIRST, NUM_MORE = 999, 9_000
@@ -24,15 +28,20 @@ _MOST_KINDS_PER_PERSON = 4
 
 
 def permutation_p(pair: Pair, generator: np.random.Generator) -> float:
-    """p of no association between persons, at least 1e-4; 1 where a person or a level stands alone."""
+    """p of no association between persons, at least 1e-4.
+
+    1 where a person or a level stands alone, and where all persons are alike in either attribute: what varies within
+    persons only cannot be told by exchanging persons.
+    """
     a, y = _persons(pair)
-    if len(a) < 3 or min(a.shape[1], y.shape[1]) < 2:
+    if len(a) < 3 or (a == a[0]).all() or (y == y[0]).all():
         return 1.0
-    seen = phi2(a.T @ y)
-    draw = _permuted if len(a) <= MAX_EXACT else _normal
+    seen = float(phi2(a.T @ y))
+    least = seen - 1e-9 * max(1.0, seen)  # sums of other orders differ in their last digits
+    draw = _permuted if len(a) <= MAX_EXACT or _is_rare(a, y) else _normal
     reached, drawn = 0, 0
     for number in (NUM_FIRST, NUM_MORE):
-        reached += int((draw(a, y, number, generator) >= seen * (1 - 1e-9)).sum())
+        reached += int((draw(a, y, number, generator) >= least).sum())
         drawn += number
         if reached >= 10:
             break
@@ -49,19 +58,34 @@ def phi2(tables: Floats) -> Floats:
 
 
 def _persons(pair: Pair) -> tuple[Floats, Floats]:
-    """[m, r] compositions by A and [m, c] rows by Y of the persons tested, levels without rows left out."""
+    """[m, r] and [m, c]: compositions by A and by Y of the persons tested, levels without rows left out."""
     num_a, num_b = len(pair.a.levels), len(pair.b.levels)
     m = min(len(pair.person_sizes), MAX_PERSONS, MAX_ENTRIES // (num_a + num_b))
     end = int(np.searchsorted(pair.person_M, m))
     person = pair.person_M[:end]
-    a = _tabulate(person, pair.a_M[:end], (m, num_a), pair.row_weights[:end])
-    y = _tabulate(person, pair.b_M[:end], (m, num_b), None)
+    a = _compositions(person, pair.a_M[:end], (m, num_a))
+    y = _compositions(person, pair.b_M[:end], (m, num_b))
     return a[:, a.any(0)], y[:, y.any(0)]
 
 
-def _tabulate(person: Ints, codes: Ints, shape: tuple[int, int], weights: Floats | None) -> Floats:
-    counted = np.bincount(person * shape[1] + codes, weights=weights, minlength=shape[0] * shape[1])
-    return counted.reshape(shape).astype(float)
+def _compositions(person: Ints, codes: Ints, shape: tuple[int, int]) -> Floats:
+    """Counts over their sum, so that persons of one composition are equal to the last bit."""
+    counted = np.bincount(person * shape[1] + codes, minlength=shape[0] * shape[1]).reshape(shape)
+    return np.asarray(counted / np.maximum(counted.sum(1, keepdims=True), 1))
+
+
+def _is_rare(a: Floats, y: Floats) -> bool:
+    """Whether a cell is expected to hold few persons, and these are of so few kinds that they can be dealt exactly."""
+    if a.sum(0).min() * y.sum(0).min() / len(a) >= RARE:
+        return False
+    return len(_kinds(a)[0]) * len(_kinds(y)[0]) <= MAX_KINDS
+
+
+def _kinds(x: Floats) -> tuple[Floats, Ints]:
+    """The different rows of x [m, k] and how many there are of each, found by a projection that tells them apart."""
+    weights = np.random.default_rng(0).standard_normal(x.shape[1])
+    _, firsts, counts = np.unique((x * weights).sum(1), return_index=True, return_counts=True)
+    return x[firsts], counts
 
 
 def _in_blocks(number: int, entries: int, draw: Callable[[int], Floats]) -> Floats:
@@ -72,17 +96,15 @@ def _in_blocks(number: int, entries: int, draw: Callable[[int], Floats]) -> Floa
 
 def _permuted(a: Floats, y: Floats, number: int, generator: np.random.Generator) -> Floats:
     """Persons of equal rows are exchangeable: a permutation is a random table of their kinds with fixed margins."""
-    kinds_a, counts_a = np.unique(a, axis=0, return_counts=True)
-    kinds_y, counts_y = np.unique(y, axis=0, return_counts=True)
+    (kinds_a, counts_a), (kinds_y, counts_y) = _kinds(a), _kinds(y)
     num_kinds = len(kinds_a) * len(kinds_y)
-    if num_kinds > _MOST_KINDS_PER_PERSON * len(
-        a
-    ):  # hardly two persons alike: a table of kinds would be the larger one
+    if num_kinds > _MOST_KINDS_PER_PERSON * len(a):  # hardly two persons alike: a table of kinds would be the larger
         return _shuffled(a, y, number, generator)
     law = scipy.stats.random_table(counts_a, counts_y)
+    method = "patefield" if len(a) > MAX_EXACT else None  # its cost does not grow with the persons
 
     def draw(size: int) -> Floats:
-        tables = law.rvs(size, random_state=generator).reshape(size, len(kinds_a), len(kinds_y))
+        tables = law.rvs(size, method=method, random_state=generator).reshape(size, len(kinds_a), len(kinds_y))
         return np.asarray(kinds_a.T @ tables @ kinds_y)
 
     return _in_blocks(number, num_kinds, draw)
