@@ -11,9 +11,20 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from ingest.attributes import ABSENT_LEVELS
 from ingest.census.coded import Coded, Ints, runs
 from ingest.census.intervals import Z_95, Floats
-from ingest.census.odds import NOTHING, Ratio, homogeneity_p, is_explained, is_reversed, mantel_haenszel, odds_ratio
+from ingest.census.odds import (
+    NOTHING,
+    Ratio,
+    homogeneity_p,
+    is_explained,
+    is_reversed,
+    mantel_haenszel,
+    num_contrasts,
+    odds_ratio,
+    z_of_chosen,
+)
 from ingest.census.pairs import Pair, pairs_to_test
 from ingest.census.permutation import benjamini_hochberg, permutation_p, phi2
 
@@ -152,15 +163,19 @@ def _entropy(shares: Floats) -> float:
 
 
 def _adjusted(coded: Coded, pair: Pair) -> dict[str, Any]:
-    """The cell that departs most from independence, its odds ratio, and the same within strata."""
+    """The cell that departs most from independence, its odds ratio, and the same within strata.
+
+    Intervals hold for whichever cell that is (Bonferroni over the cells it was chosen from).
+    """
     weights = pair.row_weights
     first, second = _strongest(pair.table(weights))
     names, strata_M = _strata(coded, pair)
     cell_M = 2 * (pair.a_M != first) + (pair.b_M != second)
     size = 4 * (int(strata_M.max(initial=0)) + 1)  # the last stratum may lack its last cell
     tables = np.bincount(strata_M * 4 + cell_M, weights=weights, minlength=size).reshape(-1, 2, 2).astype(float)
-    marginal = odds_ratio(tables.sum(0))
-    adjusted = mantel_haenszel(tables) if names else NOTHING
+    z = z_of_chosen(num_contrasts(len(pair.a.levels), len(pair.b.levels)))
+    marginal = odds_ratio(tables.sum(0), z)
+    adjusted = mantel_haenszel(tables, z) if names else NOTHING
     return {
         "strongest_a": pair.a.levels[first], "strongest_b": pair.b.label or pair.b.levels[second],
         **_ratio_columns(("odds_ratio", "odds_low", "odds_high"), marginal),
@@ -186,17 +201,24 @@ def _strongest(table: Floats) -> tuple[int, int]:
 
 
 def _strata(coded: Coded, pair: Pair) -> tuple[list[str], Ints]:
-    """Site x device, or modality where no device is known (METHODS section 1), without the pair's own columns."""
-    device = "manufacturer" if "manufacturer" in coded.occurrences else "modality"
+    """Site x device, or modality where most devices are not known (METHODS section 1); never the pair's own columns."""
+    device = "manufacturer" if _is_mostly_known(coded, "manufacturer", pair) else "modality"
     names = [
         name for name in ("dataset", device)
         if name in coded.occurrences and name not in (pair.a.name, pair.b.name)
         and len(coded.occurrences[name].levels) > 1
     ]  # fmt: skip
-    number = int(np.prod([len(coded.occurrences[name].levels) for name in names]))
     codes = np.zeros(pair.num_rows, np.int64)
-    if number > MAX_STRATA:
-        return [], codes
     for name in names:
         codes = codes * len(coded.occurrences[name].levels) + coded.single(name)[pair.rows]
+    if int(codes.max(initial=0)) >= MAX_STRATA:  # only those that have rows, then
+        _, codes = np.unique(codes, return_inverse=True)
     return names, codes
+
+
+def _is_mostly_known(coded: Coded, name: str, pair: Pair) -> bool:
+    if name not in coded.occurrences:
+        return False
+    levels = coded.occurrences[name].levels
+    known = np.array([level not in ABSENT_LEVELS for level in levels])
+    return bool(known[coded.single(name)[pair.rows]].mean() >= 0.5)

@@ -10,7 +10,6 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from ingest.applicability import NOT_APPLICABLE
 from ingest.attributes import ATTRIBUTES
 from ingest.census.coded import NUM_THREADS, Coded, Ints, runs
 from ingest.census.disclosure import close, is_small
@@ -42,9 +41,9 @@ def intersections(
 ) -> pa.Table:
     """INTERSECTIONS_SCHEMA of the whole corpus: cells of 2 to ``order`` attributes where 5 rows or more are expected.
 
-    Shares are of all rows, expectations among the rows that all attributes of a cell apply to; cells of levels that are
-    not known are left to the counts. The interval of a lift is that of its logarithm by the delta method, with every
-    person as one witness.
+    Shares are of all rows, expectations among the rows in which all attributes of a cell are known; cells of levels
+    that are not known are left to the counts. The interval of a lift is that of its logarithm by the delta method, with
+    every person as one witness.
     """
     singles = [variable(coded, name) for name in attributes if not ATTRIBUTES[name].is_list]
     singles = [one for one in singles if len(one.levels) > 1]
@@ -64,28 +63,28 @@ def intersections(
 
 @dataclass(frozen=True)
 class _Population:
-    """The rows that some attributes all apply to. inside: [N], None where that is every row."""
+    """The rows in which some attributes are all known. inside: [N], None where that is every row."""
 
     inside: NDArray[np.bool_] | None
     num_rows: int
     num_effective: float
-    margins: dict[str, Ints]
+    margins: dict[str, Floats] = field(default_factory=dict)
     lifts: dict[tuple[str, str], Floats] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, coded: Coded, singles: Sequence[Variable], inside: NDArray[np.bool_] | None) -> "_Population":
-        margins = {
-            one.name: np.bincount((one.codes if inside is None else one.codes[inside]) + 1,
-                                  minlength=len(one.levels) + 1)[1:]
-            for one in singles
-        }  # fmt: skip
+    def of(cls, coded: Coded, inside: NDArray[np.bool_] | None) -> "_Population":
         if inside is None:
-            return cls(None, coded.num_rows, effective_persons(coded.size_P), margins)
+            return cls(None, coded.num_rows, effective_persons(coded.size_P))
         sizes = np.bincount(coded.person_N[inside], minlength=coded.num_persons)
-        return cls(inside, int(sizes.sum()), effective_persons(sizes), margins)
+        return cls(inside, int(sizes.sum()), effective_persons(sizes))
 
     def shares(self, one: Variable) -> Floats:
-        return np.asarray(self.margins[one.name] / max(1, self.num_rows))
+        """[r] share of this population's rows at each level."""
+        if one.name not in self.margins:
+            codes = one.codes if self.inside is None else one.codes[self.inside]
+            counts = np.bincount(codes + 1, minlength=len(one.levels) + 1)[1:]
+            self.margins[one.name] = np.asarray(counts / max(1, self.num_rows))
+        return self.margins[one.name]
 
     def lift(self, a: Variable, b: Variable) -> Floats:
         """[r, c] how much more often the levels of two attributes meet in this population."""
@@ -103,23 +102,22 @@ class _Population:
 
 
 class _Populations:
-    """One population per set of attributes that do not apply to every row; most have none and share one."""
+    """One population per set of attributes that are not known of every row; what is known of all shares one.
+
+    Else two attributes known of the same half of the corpus would meet twice as often as by chance.
+    """
 
     def __init__(self, coded: Coded, singles: Sequence[Variable]) -> None:
-        self._coded, self._singles = coded, singles
-        found = {one.name: coded.occurrences[one.name] for one in singles}
-        self._partial = {
-            name: levels.codes != levels.levels.index(NOT_APPLICABLE)
-            for name, levels in found.items() if NOT_APPLICABLE in levels.levels
-        }  # fmt: skip
-        self._known: dict[tuple[str, ...], _Population] = {}
+        self._coded = coded
+        self._partial = {one.name: known for one in singles if not (known := one.codes >= 0).all()}
+        self._found: dict[tuple[str, ...], _Population] = {}
 
     def of(self, variables: Sequence[Variable]) -> _Population:
         key = tuple(one.name for one in variables if one.name in self._partial)
-        if key not in self._known:
+        if key not in self._found:
             inside = np.logical_and.reduce([self._partial[name] for name in key]) if key else None
-            self._known[key] = _Population.of(self._coded, self._singles, inside)
-        return self._known[key]
+            self._found[key] = _Population.of(self._coded, inside)
+        return self._found[key]
 
 
 def _cross(

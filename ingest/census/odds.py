@@ -27,15 +27,25 @@ class Ratio:
 NOTHING = Ratio(np.nan, np.nan, np.nan)
 
 
-def odds_ratio(table: Floats) -> Ratio:
+def num_contrasts(num_rows: int, num_columns: int) -> int:
+    """How many different odds ratios "this cell against the rest" an r x c table has; of 2 x 2, one."""
+    return max(1, num_rows if num_rows > 2 else 1) * max(1, num_columns if num_columns > 2 else 1)
+
+
+def z_of_chosen(num: int) -> float:
+    """The normal quantile of a 95 % interval of the most extreme of ``num`` contrasts (Bonferroni)."""
+    return Z_95 if num == 1 else float(scipy.stats.norm.isf(0.025 / num))
+
+
+def odds_ratio(table: Floats, z: float = Z_95) -> Ratio:
     """Of one 2 x 2 table [[a, b], [c, d]]; half a person is added to every cell when one is empty (Haldane 1955)."""
     if min(table.sum(0).min(), table.sum(1).min()) <= 0:
         return NOTHING
     (a, b), (c, d) = table + (0.5 if table.min() < 1e-9 else 0.0)
-    return _ratio(a * d / (b * c), 1 / a + 1 / b + 1 / c + 1 / d)
+    return _ratio(a * d / (b * c), 1 / a + 1 / b + 1 / c + 1 / d, z)
 
 
-def mantel_haenszel(tables: Floats) -> Ratio:
+def mantel_haenszel(tables: Floats, z: float = Z_95) -> Ratio:
     """Over strata [S, 2, 2]: sum(ad/n) / sum(bc/n) with the variance of Robins, Breslow and Greenland (1986)."""
     a, b, c, d, n = _cells(tables)
     r, s = a * d / n, b * c / n
@@ -47,7 +57,7 @@ def mantel_haenszel(tables: Floats) -> Ratio:
         + (p * s + q * r).sum() / (2 * r.sum() * s.sum())
         + (q * s).sum() / (2 * s.sum() ** 2)
     )
-    return _ratio(r.sum() / s.sum(), variance)
+    return _ratio(r.sum() / s.sum(), variance, z)
 
 
 def homogeneity_p(tables: Floats, ratio: float) -> float | None:
@@ -82,8 +92,8 @@ def _cells(tables: Floats) -> tuple[Floats, Floats, Floats, Floats, Floats]:
     return tables[:, 0, 0], tables[:, 0, 1], tables[:, 1, 0], tables[:, 1, 1], n
 
 
-def _ratio(estimate: float, variance: float) -> Ratio:
-    factor = float(np.exp(Z_95 * np.sqrt(variance)))
+def _ratio(estimate: float, variance: float, z: float) -> Ratio:
+    factor = float(np.exp(z * np.sqrt(variance)))
     return Ratio(float(estimate), float(estimate / factor), float(estimate * factor))
 
 

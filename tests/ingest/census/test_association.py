@@ -104,3 +104,20 @@ def test_a_last_stratum_that_holds_one_cell_alone_is_still_a_stratum(coded_corpu
     rows += [{**rows[0], "patient_id": f"q{n}", "dataset": "z", "sex": "female", "labels": ["mass"]} for n in range(9)]
     mass = found(associations(coded_corpus(rows, ["sex"]), ["sex"]), "sex", "label", "mass")
     assert mass["strata"] == ["dataset"] and mass["mh_ratio"] is not None
+
+
+def test_modality_stands_in_for_devices_that_are_not_known(coded_corpus):
+    """Women are mostly in ultrasound, where a mass is frequent; within a modality sex says nothing."""
+    rows = []
+    for modality, women, sick in (("ultrasound", 0.8, 0.7), ("x_ray", 0.2, 0.2)):
+        for n in range(200):
+            person = {
+                "patient_id": f"{modality}{n}",
+                "modality": modality,
+                "sex": "female" if n < 200 * women else "male",
+            }
+            rows.append(person | {"labels": ["mass" if (7 * n) % 10 < 10 * sick else "clear"]})
+    names = ["sex", "modality", "manufacturer"]
+    mass = found(associations(coded_corpus(rows, names), names), "sex", "label", "mass")
+    assert mass["strata"] == ["modality"] and mass["odds_ratio"] > 2
+    assert mass["explained"] and mass["mh_low"] < 1 < mass["mh_high"]

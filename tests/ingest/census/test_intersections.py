@@ -68,3 +68,17 @@ def test_at_order_three_one_small_cell_hides_all_with_such_persons():
     inside = np.array([[[3, 0], [50, 60]], [[70, 80], [90, 0]]])
     assert _hidden(inside, 11).tolist() == (inside > 0).tolist()
     assert not _hidden(inside + 20, 11).any()
+
+
+def test_attributes_known_of_the_same_half_do_not_meet_more_often_for_it(coded_corpus):
+    generator = np.random.default_rng(0)
+    rows = [
+        {"patient_id": f"a{n}", "sex": ["female", "male"][generator.integers(2)],
+         "manufacturer": ["one", "two"][generator.integers(2)]}
+        for n in range(800)
+    ] + [{"patient_id": f"b{n}", "dataset": "b"} for n in range(800)]  # fmt: skip
+    table = intersections(coded_corpus(rows, ["sex", "manufacturer"]), ["sex", "manufacturer"], order=2).to_pylist()
+    assert len(table) == 4
+    for cell in table:
+        assert cell["lift"] == pytest.approx(1, abs=0.15) and cell["low"] < 1 < cell["high"]
+        assert cell["share"] == cell["num_rows"] / 1600

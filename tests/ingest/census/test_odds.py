@@ -10,7 +10,9 @@ from ingest.census.odds import (
     is_explained,
     is_reversed,
     mantel_haenszel,
+    num_contrasts,
     odds_ratio,
+    z_of_chosen,
 )
 
 TWO_ALIKE = np.array([[[20.0, 10.0], [10.0, 20.0]], [[40.0, 20.0], [20.0, 40.0]]])
@@ -62,3 +64,19 @@ def test_the_expected_cell_has_the_odds_ratio(first, second, column, ratio):
     d = second - c
     assert min(a, b, c, d) >= -1e-6
     assert a * d == pytest.approx(ratio * b * c, rel=1e-3, abs=1e-4)
+
+
+def test_the_interval_of_the_most_extreme_cell_holds_for_all_it_was_chosen_from():
+    assert (num_contrasts(2, 2), num_contrasts(2, 8), num_contrasts(5, 6)) == (1, 8, 30)
+    assert z_of_chosen(1) == pytest.approx(1.96, abs=1e-3) and z_of_chosen(5) == pytest.approx(2.576, abs=1e-3)
+    generator, misses = np.random.default_rng(1), 0
+    for _ in range(200):
+        table = generator.multinomial(3000, np.full(30, 1 / 30)).reshape(5, 6).astype(float)
+        ratios = [
+            odds_ratio(np.array([[table[r, c], table[r].sum() - table[r, c]],
+                                 [table[:, c].sum() - table[r, c],
+                                  table.sum() - table[r].sum() - table[:, c].sum() + table[r, c]]]), z_of_chosen(30))
+            for r in range(5) for c in range(6)
+        ]  # fmt: skip
+        misses += any(ratio.excludes_one for ratio in ratios)
+    assert misses <= 20
