@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from evaluation.census_figures import pair_words
+from evaluation.census_figures import is_known, pair_words
 from evaluation.corpus import NO_BIAS_QUESTION, Corpus, attributes_of, extremes_of
 from evaluation.page import name_of, sentence_case
 from evaluation.rows import EVERYTHING
@@ -15,6 +15,7 @@ Row = dict[str, Any]
 MISSING_SHARE = 0.2
 """Above this share of missing rows, an attribute is a finding of its own (METHODS section 5)."""
 NUM_ASSOCIATIONS = 5
+NUM_SHORTCUTS = 3
 _NEVER_A_FINDING = NO_BIAS_QUESTION | {"split"}
 
 
@@ -35,7 +36,7 @@ class Finding:
 
 def findings_of(corpus: Corpus) -> list[Finding]:
     """What the census found wanting, each with its margin: who is missing, what goes together, what is not known."""
-    found = [*_against_reference(corpus), *_rarest(corpus), *_together(corpus), *_unknown(corpus)]
+    found = [*_against_reference(corpus), *_rarest(corpus), *_together(corpus), *_given_away(corpus), *_unknown(corpus)]
     return sorted(found, key=lambda finding: not finding.answered)
 
 
@@ -74,20 +75,40 @@ def _rarest(corpus: Corpus) -> list[Finding]:
 
 def _together(corpus: Corpus) -> list[Finding]:
     """The strongest associations that survive the correction, answered where either side is targeted."""
-    known = [
-        row for row in corpus.associations if (p := row.get("q_value", row.get("p_value"))) is not None and p <= 0.05
-    ]
+    known = [row for row in corpus.associations if is_known(row)]
     found = []
     for row in sorted(known, key=lambda row: -row["cramers_v"])[:NUM_ASSOCIATIONS]:
         words = f"{sentence_case(pair_words(row))} go together (Cramér's V {row['cramers_v']:.2f})."
-        targeted = [name for name in (row["attribute_a"], row["attribute_b"]) if _targeted(corpus, name)]
-        action = (
-            f"The margins of {' and '.join(map(name_of, targeted))} are moved; what remains between the two is not."
-            if targeted
-            else f"No target: add weights.targets.{row['attribute_a']}."
-        )
-        found.append(Finding(row["attribute_a"], None, words, action, bool(targeted)))
+        found.append(_pair_finding(corpus, row["attribute_a"], row["attribute_b"], words))
     return found
+
+
+def shortcuts_of(corpus: Corpus) -> list[Row]:
+    """What pictures give away and goes with a label, beyond chance and open to be shown, riskiest first."""
+    rows = [row for row in corpus.detectability if row["label"] is not None and not row["suppressed"]]
+    return sorted((row for row in rows if is_known(row) and row["risk"] > 0), key=lambda row: -row["risk"])
+
+
+def _given_away(corpus: Corpus) -> list[Finding]:
+    """The riskiest shortcuts, answered as far as the attribute or the labels are targeted."""
+    return [
+        _pair_finding(
+            corpus, row["attribute"], "label",
+            f"{sentence_case(name_of(row['attribute']))} can be told from pictures and goes with label "
+            f"{name_of(row['label'])} (risk {row['risk']:.2f}).",
+        )
+        for row in shortcuts_of(corpus)[:NUM_SHORTCUTS]
+    ]  # fmt: skip
+
+
+def _pair_finding(corpus: Corpus, a: str, b: str, words: str) -> Finding:
+    targeted = [name for name in (a, b) if _targeted(corpus, name)]
+    action = (
+        f"The margins of {' and '.join(map(name_of, targeted))} are moved; what remains between the two is not."
+        if targeted
+        else f"No target: add weights.targets.{a}."
+    )
+    return Finding(a, None, words, action, bool(targeted))
 
 
 def _unknown(corpus: Corpus) -> list[Finding]:

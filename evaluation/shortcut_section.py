@@ -1,5 +1,6 @@
 """What pictures give away: the words and cells that the report's chapter and the dashboard's section share."""
 
+from evaluation.actions import shortcuts_of
 from evaluation.census_figures import is_known, shortcut_risks, shortcut_words
 from evaluation.corpus import SHORTCUT_NOTES, Corpus, Row
 from evaluation.figures import fragment
@@ -96,10 +97,10 @@ def chance(row: Row) -> str:
 
 def shortcut_finding(corpus: Corpus) -> str | None:
     """The riskiest shortcut in a sentence; None where none is beyond chance."""
-    risks = [row for row in halves(corpus)[1] if not row["suppressed"] and is_known(row) and row["risk"] > 0]
-    if not risks:
+    shortcuts = shortcuts_of(corpus)
+    if not shortcuts:
         return None
-    top = max(risks, key=lambda row: row["risk"])
+    top = shortcuts[0]
     return (
         f"{sentence_case(name_of(top['attribute']))} can be told from a picture at a glance (AUC {top['auc']:.2f}) and "
         f"goes with {name_of(top['label'])} (Cramér's V {top['utility']:.2f}): a model can take the one for the other."

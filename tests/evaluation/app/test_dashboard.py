@@ -148,6 +148,8 @@ def test_what_pictures_give_away_is_told(visit: Visit) -> None:
     assert "2 of 90 chosen pictures did not open." in words and "missing on every row" not in words
     assert page.inner_text("tr:has-text('Modality and label nevus')").split()[4:8] == ["0.40", "0.30", "to", "0.50"]
     assert page.inner_text("tr:has-text('Modality and label rare')").count("suppressed") == 6
+    found = visit.open("/weights").inner_text("tr:has-text('can be told from pictures')")
+    assert "goes with label nevus (risk 0.40)" in found and "No target: add weights.targets.modality." in found
 
 
 def test_the_open_page_is_marked_for_a_screen_reader(visit: Visit) -> None:
