@@ -26,6 +26,7 @@ from evaluation.estimators import Estimate, estimator_of
 from evaluation.rows import NO_GROUP, Judged, judge, ordered_levels
 from evaluation.slices import strata_of
 from evaluation.suppression import Guard
+from evaluation.worst_group import find_worst
 from ingest.errors import BadInput
 
 Floats = NDArray[np.float64]
@@ -39,6 +40,10 @@ GAPS_SCHEMA = pa.schema([
     ("metric", pa.string()), ("attribute", pa.string()),
     ("gap", pa.float64()), ("null_95", pa.float64()), ("p_value", pa.float64()),
     ("worst_level", pa.string()), ("worst_shrunk", pa.float64()),
+    ("worst_raw", pa.float64()), ("worst_probability", pa.float64()),
+    ("tau2", pa.float64()), ("tau2_low", pa.float64()), ("tau2_high", pa.float64()),
+    ("rest_level", pa.string()), ("rest_gap", pa.float64()),
+    ("rest_null_95", pa.float64()), ("rest_p_value", pa.float64()),
     ("verdict", pa.string()), ("num_needed", pa.int64()),
 ])  # fmt: skip
 
@@ -65,9 +70,11 @@ def gaps(
     """The largest difference between groups per attribute, over all datasets, as GAPS_SCHEMA.
 
     gap: max - min over groups of at least 30 persons; null_95, p_value: from permuting the attribute
-    between persons; worst_shrunk: the worst group's score after empirical-Bayes shrinkage; num_needed:
-    persons per group to see a difference of ``delta``. Missing and unknown are no groups. With fewer than
-    two groups the verdict is cannot_conclude and the numbers are null. Where predictions hold several tasks
+    between persons; worst_shrunk, worst_raw, worst_probability: the worst group's score after and before
+    empirical-Bayes shrinkage, and how probably it is the worst; tau2: variance of the true scores between
+    groups; rest_level, rest_gap: the group farthest from all others together, and how far, with its null as for
+    gap; num_needed: persons per group to see a difference of ``delta``. Missing and unknown are no groups. With
+    fewer than two groups the verdict is cannot_conclude and the numbers are null. Where predictions hold several tasks
     of the metric, each has its rows and its name stands behind the metric: ``accuracy (vqa)``. Groups that ``guard``
     hides are not compared.
     """
@@ -96,23 +103,47 @@ def _gap(
     se_G = np.array([one.se_R[0] for one in observed])
     gap = float(theta_G.max() - theta_G.min())
     names = (judged.metric.name, judged.task, attribute)
-    null_R = _permuted_gaps(
+    apart_G = _apart_from_rest(judged, keep_N, level_N, groups, theta_G)
+    null_R, rest_null_R = _permuted_gaps(
         judged, keep_N, level_N, num_resamples=num_resamples, generator=generator_of(seed, "null", *names)
     )
-    shrunk_G = shrink(theta_G, se_G)
-    low, high = _difference_bounds(
-        judged, groups, observed, num_resamples=num_resamples, generator=generator_of(seed, "gap", *names)
-    )
-    worst = int(np.argmin(shrunk_G) if judged.metric.higher_is_better else np.argmax(shrunk_G))
+    resampled = _resampled(groups, num_resamples=num_resamples, generator=generator_of(seed, "gap", *names))
+    low, high = _difference_bounds(observed, resampled)
+    worst = find_worst(
+        theta_G, se_G, np.array([one.theta_R for one in resampled]),
+        higher_is_better=judged.metric.higher_is_better, generator=generator_of(seed, "worst", *names),
+    )  # fmt: skip
+    farthest = int(np.argmax(apart_G))
     return {
-        "gap": gap,
-        "null_95": float(np.quantile(null_R, 0.95)) if len(null_R) else None,
-        "p_value": float((1 + (null_R >= gap - 1e-12).sum()) / (len(null_R) + 1)),
-        "worst_level": groups[worst].name,
-        "worst_shrunk": float(shrunk_G[worst]),
+        "gap": gap, **_against_null("", gap, null_R),
+        "worst_level": groups[worst.place].name, "worst_shrunk": worst.shrunk,
+        "worst_raw": float(theta_G[worst.place]), "worst_probability": worst.probability,
+        "tau2": worst.tau2, "tau2_low": worst.tau2_low, "tau2_high": worst.tau2_high,
+        "rest_level": groups[farthest].name, "rest_gap": float(apart_G[farthest]),
+        **_against_null("rest_", float(apart_G[farthest]), rest_null_R),
         "verdict": _verdict(low, high, delta),
         "num_needed": _num_needed(se_G, groups, delta),
+    }  # fmt: skip
+
+
+def _against_null(prefix: str, seen: float, null_R: Floats) -> dict[str, float | None]:
+    return {
+        f"{prefix}null_95": float(np.quantile(null_R, 0.95)) if len(null_R) else None,
+        f"{prefix}p_value": float((1 + (null_R >= seen - 1e-12).sum()) / (len(null_R) + 1)),
     }
+
+
+def _apart_from_rest(
+    judged: Judged, keep_N: NDArray[np.bool_], level_N: NDArray[np.object_], groups: list[Group], theta_G: Floats
+) -> Floats:
+    """[G] |score of a group - score of all others together|; -1 where the others have none."""
+    rest_G = []
+    for group in groups:
+        rest_N = keep_N & (level_N != group.name)
+        persons, unit = np.unique(judged.person_N[rest_N].astype(str), return_inverse=True)
+        estimator = estimator_of(judged, rest_N, unit, len(persons), prior=_PRIOR)
+        rest_G.append(estimator.estimate(np.ones((1, len(persons)))).theta_R[0])
+    return np.nan_to_num(np.abs(theta_G - np.array(rest_G)), nan=-1.0)
 
 
 def _eligible(judged: Judged, level_N: NDArray[np.object_], hidden: set[str]) -> list[Group]:
@@ -136,8 +167,8 @@ def _permuted_gaps(
     *,
     num_resamples: int,
     generator: np.random.Generator,
-) -> Floats:
-    """Max - min when levels are dealt anew among persons.
+) -> tuple[Floats, Floats]:
+    """Max - min, and the largest distance of a level from the rest, when levels are dealt anew among persons.
 
     What is dealt is a (person, level) block: for an attribute of the person that is the person; where an
     attribute varies within persons, their blocks are dealt singly, which widens the null (conservative).
@@ -149,50 +180,37 @@ def _permuted_gaps(
     estimator = estimator_of(judged, keep_N, unit_K, len(first), prior=_PRIOR)
     num_levels = int(code_U.max()) + 1
     step = max(1, 4_000_000 // len(first))
-    gaps_found = []
+    gaps_found, apart_found = [], []
     for at in range(0, num_resamples, step):
         dealt_RU = generator.permuted(np.tile(code_U, (min(step, num_resamples - at), 1)), axis=1)
-        masks = (np.asarray(dealt_RU == code, dtype=float) for code in range(num_levels))
-        theta_GR = [estimator.estimate(mask).theta_R for mask in masks]
-        gaps_found.append(np.max(theta_GR, axis=0) - np.min(theta_GR, axis=0))
-    null_R = np.concatenate(gaps_found)
+        masks = [np.asarray(dealt_RU == code, dtype=float) for code in range(num_levels)]
+        theta_GR = np.array([estimator.estimate(mask).theta_R for mask in masks])
+        # Of two levels, one is the other's rest.
+        rest_GR = theta_GR[::-1] if num_levels == 2 else [estimator.estimate(1 - mask).theta_R for mask in masks]
+        gaps_found.append(theta_GR.max(axis=0) - theta_GR.min(axis=0))
+        apart_found.append(np.abs(theta_GR - rest_GR).max(axis=0))
     # A deal that leaves a group without one of the classes has no score there.
-    return null_R[np.isfinite(null_R)]
+    gap_R, apart_R = (null_R[np.isfinite(null_R)] for null_R in map(np.concatenate, (gaps_found, apart_found)))
+    return gap_R, apart_R
 
 
-def shrink(theta_G: Floats, se_G: Floats) -> Floats:
-    """Groups' scores pulled to their common mean by their noise (empirical Bayes, method of moments).
-
-    tau2 = max(0, variance between groups - mean se2); shrunk = mu + tau2 / (tau2 + se2) (theta - mu).
-    """
-    tau2 = max(0.0, float(theta_G.var(ddof=1) - (se_G**2).mean()))
-    total_G = tau2 + se_G**2
-    if (total_G <= 0).any():
-        return theta_G.copy()
-    mean = float(np.average(theta_G, weights=1 / total_G))
-    return mean + tau2 / total_G * (theta_G - mean)
-
-
-def _difference_bounds(
-    judged: Judged,
-    groups: list[Group],
-    observed: list[Estimate],
-    *,
-    num_resamples: int,
-    generator: np.random.Generator,
-) -> tuple[float, float]:
-    """Simultaneous 95 % limits on the largest absolute difference between two groups.
-
-    All pairs' differences get one studentised max-t quantile; the largest lower and the largest upper
-    limit over pairs then bound the largest difference.
-    """
+def _resampled(groups: list[Group], *, num_resamples: int, generator: np.random.Generator) -> list[Estimate]:
+    """Every group's estimate in resamples of the persons of all of them."""
     everybody = np.concatenate([group.person_P for group in groups])
     persons, place = np.unique(everybody, return_inverse=True)
     placed = [replace(group, person_P=np.searchsorted(persons, group.person_P)) for group in groups]
     names = np.concatenate([np.full(len(group.person_P), group.name, dtype=object) for group in groups])
     strata = strata_of(place, names, len(persons))
-    resampled = bootstrap(placed, strata, num_resamples=num_resamples, generator=generator)
-    pairs = list(itertools.combinations(range(len(groups)), 2))
+    return bootstrap(placed, strata, num_resamples=num_resamples, generator=generator)
+
+
+def _difference_bounds(observed: list[Estimate], resampled: list[Estimate]) -> tuple[float, float]:
+    """Simultaneous 95 % limits on the largest absolute difference between two groups.
+
+    All pairs' differences get one studentised max-t quantile; the largest lower and the largest upper
+    limit over pairs then bound the largest difference.
+    """
+    pairs = list(itertools.combinations(range(len(observed)), 2))
     deviation_R = np.max([_pair_deviation(observed, resampled, a, b) for a, b in pairs], axis=0)
     critical = quantile_at_least_normal(deviation_R)
     lows, highs = zip(*(_pair_bounds(observed, a, b, critical) for a, b in pairs), strict=True)

@@ -195,7 +195,9 @@ def _verdict(row: Row, delta: float) -> Markup:
 def _worst(row: Row) -> Markup:
     if row["worst_level"] is None:
         return "–"
-    return text(f"{name_of(row['worst_level'])} {_number(row['worst_shrunk'])}")
+    probable = row.get("worst_probability")  # not in the gaps of earlier versions
+    sure = "" if probable is None else f", {percent(probable, digits=0)} sure"
+    return text(f"{name_of(row['worst_level'])} {_number(row['worst_shrunk'])}{sure}")
 
 
 def _baselines(baselines: Row) -> Markup:

@@ -6,7 +6,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from evaluation.fairness import GAPS_SCHEMA, Verdict, gaps, shrink
+from evaluation.fairness import GAPS_SCHEMA, Verdict, gaps
+from evaluation.worst_group import find_worst, shrink
 
 Draw = Callable[..., tuple[pa.Table, pa.Table]]
 
@@ -55,6 +56,31 @@ def test_shrinkage_pulls_to_the_mean_what_noise_explains() -> None:
     assert noisy == pytest.approx([0.8, 0.8, 0.8])
     exact = shrink(np.array([0.2, 0.9]), np.array([0.001, 0.001]))
     assert exact == pytest.approx([0.2, 0.9], abs=1e-4)
+
+
+def test_where_nothing_tells_groups_apart_the_lowest_raw_score_is_named() -> None:
+    generator = np.random.default_rng(0)
+    score, noise = np.array([0.875, 0.825, 0.85]), np.full(3, 0.1)
+    resampled = score[:, None] + 0.001 * generator.standard_normal((3, 200))
+    low = find_worst(score, noise, resampled, higher_is_better=True, generator=generator)
+    high = find_worst(score, noise, resampled, higher_is_better=False, generator=generator)
+    assert (low.place, high.place) == (1, 0)
+    assert low.shrunk == pytest.approx(0.85) and low.tau2 == 0
+    assert low.probability == pytest.approx(1 / 3)
+
+
+def test_the_worst_group_comes_with_its_probability_and_the_spread_of_all(draw: Draw) -> None:
+    row = gap_of(draw({"female": 0.55, "male": 0.92, "other": 0.9}, num_persons=150, seed=1))
+    assert row["worst_probability"] > 0.95
+    # Planted: the variance of .55, .92 and .9 is .043.
+    assert 0.02 < row["tau2_low"] < row["tau2"] < row["tau2_high"] < 0.08
+    assert row["rest_level"] == "female" and row["rest_null_95"] < row["rest_gap"] and row["rest_p_value"] < 0.01
+    assert row["rest_gap"] == pytest.approx(0.36, abs=0.08)
+
+
+def test_of_two_groups_one_is_the_others_rest(draw: Draw) -> None:
+    row = gap_of(draw({"female": 0.8, "male": 0.7}, num_persons=50, seed=3))
+    assert [row["rest_gap"], row["rest_p_value"]] == pytest.approx([row["gap"], row["p_value"]])
 
 
 def test_several_tasks_of_a_metric_are_told_apart(draw: Draw) -> None:
