@@ -3,15 +3,16 @@
 import contextlib
 import hashlib
 import os
+from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-import fsspec
-
 from ingest.workspace import digest_of, publishing
 from shards.reader import Stretch
 from shards.rows import alone
+from shards.store import Store
+from shards.store_faults import scrubbed, told
 
 BLOCK_BYTES = 4 * 2**20
 READ_AHEAD_THREADS = 4
@@ -21,14 +22,22 @@ class BlockCache:
     """A reader of ``url``/<shard>: ranged reads of whole blocks, kept in ``folder`` up to ``max_bytes``.
 
     A block is fetched once per machine, ahead of its use where ``expect`` was told in time; the blocks longest
-    unused are deleted first. ``version`` names what lies at ``url`` now: another version shares no block with it.
+    unused are deleted first.
+
+    ends: of each shard's last sample, in bytes: what is asked for up to there must come.
+    version: names what lies at ``url`` now; another version shares no block with it.
     """
 
-    def __init__(self, url: str, folder: Path, *, max_bytes: int, version: str) -> None:
-        self.url, self.max_bytes = url.rstrip("/"), max_bytes
-        self.folder = folder / digest_of([url, version])
+    def __init__(self, url: str, folder: Path, *, ends: Mapping[str, int], max_bytes: int, version: str) -> None:
+        self.url, self.ends, self.max_bytes = url, ends, max_bytes
+        self.folder = folder / digest_of([scrubbed(url), version])  # signatures change
         self._pending: dict[Path, Future[None]] = {}
         self._threads: ThreadPoolExecutor | None = None
+
+    def require(self) -> None:
+        """Raises: BadInput or BiasCareError in one line where the store cannot be read at all."""
+        with told():
+            Store.at(self.url).read_range(next(iter(self.ends)), 0, 1)
 
     def read(self, shard: str, offset: int, size: int) -> bytes:
         first, last = offset // BLOCK_BYTES, (offset + size - 1) // BLOCK_BYTES
@@ -44,7 +53,7 @@ class BlockCache:
             for number in range(stretch.start // BLOCK_BYTES, (stretch.stop - 1) // BLOCK_BYTES + 1):
                 path = self._path(stretch.shard, number)
                 if path not in self._pending and not path.exists():
-                    self._pending[path] = self._threads.submit(self._fetch, path, stretch.shard, number)
+                    self._pending[path] = self._threads.submit(self._ahead, path, stretch.shard, number)
 
     def _block(self, shard: str, number: int) -> bytes:
         path = self._path(shard, number)
@@ -61,20 +70,23 @@ class BlockCache:
         name = hashlib.blake2b(shard.encode(), digest_size=12).hexdigest()
         return self.folder / f"{name}.{number:06d}"
 
-    def _fetch(self, path: Path, shard: str, number: int) -> None:
+    def _ahead(self, path: Path, shard: str, number: int) -> None:
+        """Fetch what may be read soon, with one try: whoever reads it tries again, and tells."""
+        with contextlib.suppress(OSError):
+            self._fetch(path, shard, number, waits_s=())
+
+    def _fetch(self, path: Path, shard: str, number: int, *, waits_s: tuple[float, ...] | None = None) -> None:
         with alone(path.with_name(path.name.partition(".")[0])):  # one lock per shard
             if path.exists():
                 return
-            content = self._ranged(shard, number)
+            content = self._ranged(shard, number, waits_s=waits_s)
             with publishing(path) as staged:
                 staged.write_bytes(content)
         self._make_room()
 
-    def _ranged(self, shard: str, number: int) -> bytes:
-        store, root = fsspec.core.url_to_fs(self.url)
+    def _ranged(self, shard: str, number: int, *, waits_s: tuple[float, ...] | None = None) -> bytes:
         start = number * BLOCK_BYTES
-        content: bytes = store.cat_file(f"{root}/{shard}", start=start, end=start + BLOCK_BYTES)
-        return content
+        return Store.at(self.url, waits_s=waits_s).read_range(shard, start, min(start + BLOCK_BYTES, self.ends[shard]))
 
     def _make_room(self) -> None:
         blocks = []

@@ -249,7 +249,9 @@ def open_shards(
     reader: Reader = LocalReader(workspace.shards)
     if config.store:
         blocks = writable_folder(workspace.plans) / "blocks"
-        reader = BlockCache(config.store, blocks, max_bytes=config.cache_bytes, version=digest_of(rows.parts))
+        version = digest_of(rows.parts)
+        reader = BlockCache(config.store, blocks, ends=rows.ends_bytes, max_bytes=config.cache_bytes, version=version)
+        reader.require()
     draws = DrawReader(plan, reader, encode, seed=config.seed, repeat_bytes=config.repeat_bytes)
     return Loader(plan, draws, collate, config, workspace.index)
 

@@ -9,16 +9,16 @@ there, and sends nothing twice.
 
 import contextlib
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import CancelledError, ThreadPoolExecutor
 from pathlib import Path
-from threading import Lock
+from threading import Event, Lock
 from typing import Any, TypeVar
 
 from ingest.errors import BadInput, BiasCareError
 from shards.manifest import parse_manifest, read_manifest
 from shards.store import Store
-from shards.store_faults import StoreFault, scrubbed
+from shards.store_faults import told
 
 NUM_THREADS = 4
 INDEX, MANIFEST, SENDING = "index.parquet", "manifest.json", ".sending"
@@ -40,25 +40,11 @@ def mirror(folder: Path, url: str, *, progress: Progress | None = None) -> int:
     store, manifest = Store.at(url), read_manifest(folder / MANIFEST)
     if not store.can_be_written:
         raise BadInput(f"{store.shown}: expected a store that can be written to, got {store.protocol}://: read only")
-    with told(store):
+    with told():
         num_sent = _replace(store, folder, manifest, progress)
         store.forget_broken_uploads()
         store.remove_folder(SENDING)
         return num_sent
-
-
-@contextlib.contextmanager
-def told(store: Store) -> Iterator[None]:
-    """Let a fault of the store end the command, in one line."""
-    error: BiasCareError
-    try:
-        yield
-        return
-    except StoreFault as fault:
-        error = fault.as_error
-    except FileNotFoundError as missing:
-        error = BiasCareError(f"{store.shown}: a file went while it was used: {scrubbed(str(missing))}")
-    raise error
 
 
 def wanted_files(manifest: dict[str, Any]) -> dict[str, str]:
@@ -73,8 +59,19 @@ def strays_of(there: Iterable[str], wanted: Mapping[str, str]) -> list[str]:
 
 def for_all(names: Iterable[str], act: Callable[[str], T]) -> list[T]:
     """What ``act`` gives for every name, NUM_THREADS at a time. The first error ends it; no other is started then."""
+    failed = Event()
+
+    def unless_failed(name: str) -> T:
+        if failed.is_set():
+            raise CancelledError  # told to nobody: the error stands earlier in the list
+        try:
+            return act(name)
+        except BaseException:
+            failed.set()
+            raise
+
     with ThreadPoolExecutor(NUM_THREADS) as threads:
-        return list(threads.map(act, names))
+        return list(threads.map(unless_failed, names))
 
 
 def _replace(store: Store, folder: Path, manifest: dict[str, Any], progress: Progress | None) -> int:

@@ -13,9 +13,10 @@ import xxhash
 
 from ingest.errors import BiasCareError
 from shards.manifest import parse_manifest, read_manifest
-from shards.mirror import INDEX, MANIFEST, for_all, strays_of, told, wanted_files
+from shards.mirror import INDEX, MANIFEST, for_all, strays_of, wanted_files
 from shards.shard_check import named
 from shards.store import Store
+from shards.store_faults import told
 
 Progress = Callable[[int, int], None]
 """Told (samples checked, samples in all)."""
@@ -27,7 +28,7 @@ def verify_mirror(folder: Path, url: str, *, progress: Progress | None = None) -
     Raises: BadInput where nothing is packed here, and for a store that is unknown, missing, out of reach or not ours.
     """
     store, manifest = Store.at(url), read_manifest(folder / MANIFEST)
-    with told(store):
+    with told():
         published = store.read(MANIFEST)
         if published is None:
             return [f"{store.shown}: expected a whole copy of the shards, got none; run `biascarevl pack`"]

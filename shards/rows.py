@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from ingest.sample import Split
 from ingest.workspace import Workspace, digest_of, publishing
 from shards.order import ShardLayout
+from shards.record import TAR_BLOCK
 from shards.row_columns import COLUMNS, LAYOUT_VERSION, sample_ids, write_columns
 
 _HELD = ".held"
@@ -65,6 +66,13 @@ class PackedRows:
     @property
     def layout(self) -> ShardLayout:
         return ShardLayout(np.array(self.first_rows), np.array(self.groups))
+
+    @property
+    def ends_bytes(self) -> dict[str, int]:
+        """Where the last sample of each shard ends in it."""
+        lasts = np.array(self.first_rows[1:]) - 1
+        ends = (self.starts[lasts].astype(np.int64) + self.sizes[lasts]) * TAR_BLOCK
+        return dict(zip(self.shards, ends.tolist(), strict=True))
 
     def shard_of(self, row: int) -> int:
         """The number of the shard a row lies in."""

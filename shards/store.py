@@ -11,7 +11,8 @@ import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
 from ingest.errors import BadInput
-from shards.store_faults import ShortRead, asked, scrubbed
+from shards import store_faults
+from shards.store_faults import ShortRead, WholeRead, asked, scrubbed
 
 PIECE_BYTES = 8 * 2**20
 EXTRAS = {"s3": "s3", "s3a": "s3", "http": "http", "https": "http"}
@@ -37,10 +38,14 @@ class Store:
     query: str
     shown: str
     protocol: str
+    waits_s: tuple[float, ...]
 
     @classmethod
-    def at(cls, url: str) -> "Store":
-        """Raises: BadInput for a URL whose file system is unknown or not installed."""
+    def at(cls, url: str, *, waits_s: tuple[float, ...] | None = None) -> "Store":
+        """The files at ``url``, each asked for again after ``waits_s`` (None: as usual).
+
+        Raises: BadInput for a URL whose file system is unknown or not installed.
+        """
         shown, protocol = scrubbed(url).rstrip("/"), url.partition("://")[0] if "://" in url else "file"
         path, _, query = url.partition("?") if protocol in READ_ONLY else (url, "", "")
         try:
@@ -52,7 +57,8 @@ class Store:
         except ValueError as error:
             said = scrubbed(str(error))
             raise BadInput(f"shards.store: expected a folder or an fsspec URL, got {shown!r}: {said}") from None
-        return cls(system, prefix.rstrip("/"), query, shown, protocol)
+        waits_s = store_faults.WAITS_S if waits_s is None else waits_s
+        return cls(system, prefix.rstrip("/"), query, shown, protocol, waits_s)
 
     @property
     def can_be_written(self) -> bool:
@@ -73,7 +79,9 @@ class Store:
 
         def act() -> bytes:
             content: bytes = self.system.cat_file(self.path(name), start=start, end=stop)
-            if len(content) != stop - start:
+            if len(content) > stop - start:
+                raise WholeRead(f"expected a server that gives ranges of a file, got {len(content):,} bytes")
+            if len(content) < stop - start:
                 raise ShortRead(f"expected {stop - start:,} bytes from byte {start:,}, got {len(content):,}")
             return content
 
@@ -152,9 +160,16 @@ class Store:
             self._ask(name, lambda: self.system.makedirs(folder, exist_ok=True))
 
     def _ask(self, name: str, act: Callable[[], T]) -> T:
-        return asked(f"{self.shown}/{name}" if name else self.shown, act)
+        return asked(f"{self.shown}/{name}" if name else self.shown, act, waits_s=self.waits_s)
 
 
 def _settings(protocol: str) -> dict[str, Any]:
-    """Listings are never kept: another process may write there."""
-    return {"use_listings_cache": False} | (S3_SETTINGS if protocol in ("s3", "s3a") else {})
+    """Listings are never kept: another process may write there. Raises: ImportError."""
+    settings: dict[str, Any] = {"use_listings_cache": False}
+    if protocol in ("s3", "s3a"):
+        settings |= S3_SETTINGS
+    if protocol in ("http", "https"):
+        from aiohttp import ClientTimeout  # here: it comes with the extra
+
+        settings["client_kwargs"] = {"timeout": ClientTimeout(total=None, sock_connect=10, sock_read=30)}
+    return settings

@@ -4,6 +4,7 @@ Libraries name the URL, and with it passwords and signatures, in their errors: w
 without the error it came from.
 """
 
+import contextlib
 import errno
 import re
 import time
@@ -33,6 +34,10 @@ class ShortRead(OSError):
     """A store gave another number of bytes than it was asked for."""
 
 
+class WholeRead(OSError):
+    """A server gave the whole file for a range of it."""
+
+
 class StoreFault(OSError):
     """One line without secrets. ``is_input``: the user must change something, another try changes nothing."""
 
@@ -53,26 +58,38 @@ def _fault(message: str, is_input: bool) -> StoreFault:
     return StoreFault(message, is_input=is_input)
 
 
-def asked(shown: str, act: Callable[[], T]) -> T:
-    """What ``act`` gives, tried again after each of WAITS_S while its error may pass.
+@contextlib.contextmanager
+def told() -> Iterator[None]:
+    """Let a fault of a store end the command, in one line."""
+    error: BiasCareError
+    try:
+        yield
+        return
+    except StoreFault as fault:
+        error = fault.as_error
+    except FileNotFoundError as missing:
+        error = BadInput(missing.strerror)
+    raise error
+
+
+def asked(shown: str, act: Callable[[], T], *, waits_s: tuple[float, ...]) -> T:
+    """What ``act`` gives, tried again after each of ``waits_s`` while its error may pass.
 
     Args: shown: the scrubbed URL it asks for.
-    Raises: FileNotFoundError as it comes; StoreFault for every other error of the way or the store.
+    Raises: FileNotFoundError; StoreFault for every other error of the way or the store.
     """
-    for wait_s in (*WAITS_S, None):
+    left = list(waits_s)
+    while True:
         try:
             return act()
         except Exception as error:
-            if isinstance(error, FileNotFoundError) and not _lacks_bucket(error):
-                raise
-            if wait_s is not None and is_passing(error):
-                time.sleep(wait_s)
-                continue
             fault = fault_of(error, shown)
             if fault is None:  # no error of a store: a mistake in the program
                 raise
-        raise fault  # here: without the library's error, which may hold a signed URL
-    raise AssertionError("the last try returns or raises")
+            is_over = not left or not is_passing(error)
+        if is_over:
+            raise fault  # here: without the library's error, which may hold a signed URL
+        time.sleep(left.pop(0))
 
 
 def is_passing(error: BaseException) -> bool:
@@ -84,8 +101,8 @@ def is_passing(error: BaseException) -> bool:
     return isinstance(error, OSError) and error.errno in PASSING_ERRNOS
 
 
-def fault_of(error: BaseException, shown: str) -> StoreFault | None:
-    """``error`` as one line; None where it has nothing to do with a store."""
+def fault_of(error: BaseException, shown: str) -> OSError | None:
+    """``error`` as a StoreFault or FileNotFoundError of one line; None where it has nothing to do with a store."""
     kinds, status = _kinds(error), _status(error)
     if kinds & WITHOUT_CREDENTIALS:
         return StoreFault(
@@ -95,6 +112,8 @@ def fault_of(error: BaseException, shown: str) -> StoreFault | None:
         )
     if _lacks_bucket(error):
         return StoreFault(f"{shown}: expected a bucket there, got none of that name", is_input=True)
+    if isinstance(error, FileNotFoundError):
+        return FileNotFoundError(errno.ENOENT, f"{shown}: expected a file, got none")
     if isinstance(error, PermissionError) or status in (401, 403):
         return StoreFault(f"{shown}: expected leave to use it, got refused ({_told(error)})", is_input=True)
     if kinds & UNREACHABLE or isinstance(error, ConnectionRefusedError):
@@ -114,7 +133,7 @@ def scrubbed(text: str) -> str:
 def _told(error: BaseException) -> str:
     name = type(error).__name__
     status = _status(error)
-    if isinstance(error, ShortRead):
+    if isinstance(error, ShortRead | WholeRead):
         return str(error)
     if status is not None:
         return f"HTTP status {status}"

@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from ingest.errors import BiasCareError
+from ingest.errors import BadInput, BiasCareError
 from ingest.workspace import Workspace
 from shards import block_cache
 from shards.load import LoadConfig, open_shards
@@ -222,8 +222,8 @@ def test_shards_of_a_store_give_the_same_batches_from_a_bounded_cache(refreshed,
     assert there == list(opened(refreshed))
     blocks = [path for path in (tmp_path / "plans" / "blocks").rglob("*") if path.is_file() and path.stat().st_size]
     assert 0 < sum(path.stat().st_size for path in blocks) <= 200_000
-    with pytest.raises(BiasCareError, match="unreadable sample: dataset"):
-        list(opened_at(workspace, store=f"file://{tmp_path}/nothing"))
+    with pytest.raises(BadInput, match=r"nothing/.*tar: expected a file, got none"):
+        opened_at(workspace, store=f"file://{tmp_path}/nothing")
 
 
 def test_a_workspace_that_cannot_be_written_to_is_read_all_the_same(refreshed, tmp_path, monkeypatch):
