@@ -29,6 +29,17 @@ def test_numbers_are_described_and_words_are_counted(connected):
     assert notes == []
 
 
+def test_few_persons_against_few_prove_nothing(connected):
+    rows = [row for name, number, kvp in (("a", 2, "80"), ("b", 2, "120"), ("c", 1, "100"))
+            for row in scans(name, number, kvp=kvp)]  # fmt: skip
+    tables, _ = protocol(connected(rows), below=1, identifiable=set())
+    pairs = {(row["dataset_a"], row["dataset_b"]): row for row in tables["protocol_pairs"].to_pylist()}
+    # Of the 6 ways to deal two and two, 2 are this far apart; of the 3 ways to deal two and one, 2.
+    assert pairs["a", "b"]["p_value"] == pytest.approx(1 / 3)
+    assert pairs["a", "c"]["p_value"] == pytest.approx(2 / 3)
+    assert all(row["q_value"] == pytest.approx(2 / 3) for row in (pairs["a", "c"], pairs["b", "c"]))
+
+
 def test_few_persons_are_hidden_and_text_is_not_listed(connected):
     rows = [row | {"protocol": {"kvp": "120", "note": f"text {n}", "kernel": "B30f"}}
             for n, row in enumerate(scans("a", 60))] + scans("b", 3, kvp="90", kernel="B70f")  # fmt: skip
