@@ -2,7 +2,9 @@
 
 Delta keeps the versions; persons who stand in both are the same witnesses in both, so that the interval of a change is
 of the difference, person by person: u_i = (a_i - p_A n_Ai) / N_A - (b_i - p_B n_Bi) / N_B, variance sum u_i^2 (the
-patient bootstrap to first order, METHODS section 1).
+patient bootstrap to first order, METHODS section 1). To each version one person with the level and one without are
+added, so that few persons, or none with the level, are no proof (Agresti and Caffo 2000 of two samples, Agresti and
+Min 2005 of the same persons twice).
 """
 
 from collections.abc import Sequence
@@ -18,7 +20,7 @@ from deltalake import DeltaTable
 from ingest.attributes import ATTRIBUTES, fetch, level_sql
 from ingest.census.counts import WHOLE_CORPUS
 from ingest.census.disclosure import is_small
-from ingest.census.intervals import Z_95
+from ingest.census.intervals import MIN_PERSONS, Z_95
 from ingest.census.permutation import benjamini_hochberg
 from ingest.errors import BadInput
 from ingest.sample import PERSON_HASH_SQL
@@ -151,11 +153,13 @@ def _suppressed(
     return rows
 
 
-# N_A, N_B and the sums over persons of n_A^2, n_A n_B, n_B^2 (A: after, B: before).
+# N_A, N_B and the sums over persons of n_A^2, n_A n_B, n_B^2 (A: after, B: before); persons in each, and in one only.
 _TOTAL_SUMS = (
     "WITH persons AS (SELECT dataset, person, count(*) FILTER (is_new = 1)::DOUBLE AS a, "
     "count(*) FILTER (is_new = 0)::DOUBLE AS b FROM both_versions GROUP BY ALL) "
-    f"SELECT {_SCOPES}, sum(a) AS a, sum(b) AS b, sum(a * a) AS aa, sum(a * b) AS ab, sum(b * b) AS bb "
+    f"SELECT {_SCOPES}, sum(a) AS a, sum(b) AS b, sum(a * a) AS aa, sum(a * b) AS ab, sum(b * b) AS bb, "
+    "count(*) FILTER (a > 0) AS persons_a, count(*) FILTER (b > 0) AS persons_b, "
+    "count(*) FILTER ((a > 0) <> (b > 0)) AS one_sided "
     "FROM persons GROUP BY GROUPING SETS ((dataset), ())"
 )
 
@@ -179,26 +183,50 @@ def _level_sums(name: str) -> str:
 
 
 def _change(sums: dict[str, Any], total: dict[str, Any]) -> dict[str, Any]:
-    """Shares, their difference and its interval; null where one of the versions has no row there."""
+    """Shares, their difference and its interval; null where one of the versions has no row there.
+
+    No p with fewer than MIN_PERSONS persons in a version.
+    """
     num_a, num_b = total["a"], total["b"]
     share_a = sums["rows_after"] / num_a if num_a else None
     share_b = sums["rows_before"] / num_b if num_b else None
     found: dict[str, Any] = {"share_before": share_b, "share_after": share_a}
     if share_a is None or share_b is None:
         return found
-    x, y = 1 / num_a, 1 / num_b
-    p, q = share_a * x, share_b * y
+    change = share_a - share_b
+    if change == 0 and not total["one_sided"] and _variance(sums, total, prior=0) < 1e-24:
+        return found | {"change": 0.0, "low": 0.0, "high": 0.0, "p_value": 1.0}
+    centre, error = _steadied(sums, total), _variance(sums, total, prior=1) ** 0.5
+    enough = min(total["persons_a"], total["persons_b"]) >= MIN_PERSONS
+    return found | {
+        "change": change,
+        "low": max(-1.0, min(change, centre - Z_95 * error)),
+        "high": min(1.0, max(change, centre + Z_95 * error)),
+        "p_value": float(2 * scipy.stats.norm.sf(abs(centre) / error)) if enough else None,
+    }
+
+
+def _steadied(sums: dict[str, Any], total: dict[str, Any]) -> float:
+    """The difference of shares with one person of each kind, of as many rows as persons have on average, added."""
+    after = (sums["rows_after"] / total["a"] * total["persons_a"] + 1) / (total["persons_a"] + 2)
+    before = (sums["rows_before"] / total["b"] * total["persons_b"] + 1) / (total["persons_b"] + 2)
+    return float(after - before)
+
+
+def _variance(sums: dict[str, Any], total: dict[str, Any], *, prior: int) -> float:
+    """sum u_i^2 with ``prior`` persons of each kind added to either version, independent of each other."""
+    rows_a, rows_b = (
+        prior * total[rows] / total[persons] for rows, persons in (("a", "persons_a"), ("b", "persons_b"))
+    )
+    x, y = 1 / (total["a"] + 2 * rows_a), 1 / (total["b"] + 2 * rows_b)
+    p, q = (sums["rows_after"] + rows_a) * x * x, (sums["rows_before"] + rows_b) * y * y
+    aa, bb = rows_a * rows_a, rows_b * rows_b  # a person with the level has as many rows with it as in all
     variance = (
-        sums["aa"] * x * x - 2 * sums["ab"] * x * y + sums["bb"] * y * y
-        - 2 * (x * (p * sums["a_na"] - q * sums["a_nb"]) - y * (p * sums["b_na"] - q * sums["b_nb"]))
-        + p * p * total["aa"] - 2 * p * q * total["ab"] + q * q * total["bb"]
+        (sums["aa"] + aa) * x * x - 2 * sums["ab"] * x * y + (sums["bb"] + bb) * y * y
+        - 2 * (x * (p * (sums["a_na"] + aa) - q * sums["a_nb"]) - y * (p * sums["b_na"] - q * (sums["b_nb"] + bb)))
+        + p * p * (total["aa"] + 2 * aa) - 2 * p * q * total["ab"] + q * q * (total["bb"] + 2 * bb)
     )  # fmt: skip
-    change, error = share_a - share_b, max(0.0, variance) ** 0.5
-    if error < 1e-12:
-        error = 0.0
-    p_value = float(2 * scipy.stats.norm.sf(abs(change) / error)) if error else float(abs(change) < 1e-12)
-    half = Z_95 * error
-    return found | {"change": change, "low": change - half, "high": change + half, "p_value": p_value}
+    return max(0.0, float(variance))
 
 
 def _moves(connection: duckdb.DuckDBPyConnection, name: str) -> dict[tuple[str, str], dict[str, int]]:

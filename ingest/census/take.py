@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from deltalake import DeltaTable
 
+from ingest import drift
 from ingest.attributes import ATTRIBUTES, connect_samples, quoted
 from ingest.census import concentration
 from ingest.census.association import associations
@@ -28,7 +29,6 @@ from ingest.census.protocol import protocol
 from ingest.census.provenance import provenance
 from ingest.census.reference import compare
 from ingest.disguise import Folder
-from ingest.drift import DRIFT_SCHEMA, TOTALS_SCHEMA, drift_between
 from ingest.errors import BadInput
 from ingest.sample import PERSON_HASH_SQL
 from ingest.workspace import Workspace, publishing, write_json
@@ -102,11 +102,11 @@ def _drift(
     notes: list[str],
 ) -> dict[str, pa.Table]:  # fmt: skip
     """The drift tables, empty where there is nothing to compare with; a note where it is gone."""
-    empty = {"drift": DRIFT_SCHEMA.empty_table(), "drift_totals": TOTALS_SCHEMA.empty_table()}
+    empty = {"drift": drift.DRIFT_SCHEMA.empty_table(), "drift_totals": drift.TOTALS_SCHEMA.empty_table()}
     if before is None:
         return empty
     try:
-        return drift_between(
+        return drift.drift_between(
             workspace.samples, before, after, attributes=config.attributes, below=config.suppress_below,
             identifiable=identifiable,
         )  # fmt: skip

@@ -48,12 +48,25 @@ def test_the_same_version_twice_has_no_drift(tmp_path):
 
 
 def test_two_unrelated_corpora_have_the_interval_of_a_difference(tmp_path):
-    """Nobody in common: the variance is that of two independent shares, p (1 - p) / n each."""
+    """Nobody in common: Agresti and Caffo's interval of 41 of 102 against 61 of 102."""
     other = [(f"t{n}", f"r{n}", "female" if n < 60 else "male") for n in range(100)]
     row = women(drifted(tmp_path, PEOPLE, other)["drift"])
     assert row["change"] == pytest.approx(0.2)
-    assert row["high"] - row["low"] == pytest.approx(2 * 1.959964 * (2 * 0.24 / 100) ** 0.5, rel=1e-6)
+    half = 1.959964 * (2 * 41 * 61 / 102**3) ** 0.5
+    assert (row["low"], row["high"]) == (pytest.approx(20 / 102 - half), pytest.approx(20 / 102 + half))
     assert row["q_value"] < 0.05
+
+
+def test_few_persons_are_no_proof_of_drift(tmp_path):
+    three = [(f"s{n}", f"p{n}", "male") for n in range(3)]
+    row = women(drifted(tmp_path / "3", three, [(f"t{n}", f"q{n}", "female") for n in range(3)])["drift"])
+    assert row["change"] == 1 and row["low"] == pytest.approx(0.6 - 1.959964 * (2 * 0.16 / 5) ** 0.5)
+    assert row["p_value"] is None and row["q_value"] is None
+    # 0 of 30 against 3 of 30: p = .24 by Fisher's exact test.
+    men = [(f"s{n}", f"p{n}", "male") for n in range(30)]
+    later = [(f"t{n}", f"q{n}", "female" if n < 3 else "male") for n in range(30)]
+    row = women(drifted(tmp_path / "30", men, later)["drift"])
+    assert row["low"] < 0 and 0.1 < row["p_value"] < 0.25
 
 
 def test_those_who_stay_add_no_uncertainty(tmp_path):
