@@ -17,6 +17,9 @@ from shards.store_faults import ShortRead, WholeRead, asked, scrubbed
 PIECE_BYTES = 8 * 2**20
 EXTRAS = {"s3": "s3", "s3a": "s3", "http": "http", "https": "http"}
 """Which extra of this project brings what a protocol needs."""
+BUCKETS = frozenset({"s3", "s3a", "gs", "gcs"})
+"""Here an @ can only stand behind keys, which the libraries would quote in their errors."""
+KEYS_BELONG = "set them in the environment or in its configuration files"
 READ_ONLY = frozenset({"http", "https"})
 WITHOUT_FOLDERS = frozenset({"s3", "s3a", "gs", "gcs", "abfs", "az", "http", "https"})
 S3_SETTINGS = {"config_kwargs": {"retries": {"total_max_attempts": 1}}}
@@ -47,6 +50,8 @@ class Store:
         Raises: BadInput for a URL whose file system is unknown or not installed.
         """
         shown, protocol = scrubbed(url).rstrip("/"), url.partition("://")[0] if "://" in url else "file"
+        if protocol in BUCKETS and "@" in url.partition("://")[2].partition("/")[0]:
+            raise BadInput(f"{shown}: expected a bucket's name, got user or password before it: {KEYS_BELONG}")
         path, _, query = url.partition("?") if protocol in READ_ONLY else (url, "", "")
         try:
             system, prefix = fsspec.core.url_to_fs(path, **_settings(protocol))
