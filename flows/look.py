@@ -17,6 +17,7 @@ from ingest.attributes import connect_table
 from ingest.census import associations, count_levels, count_persons, encode, with_partners
 from ingest.dataset_config import DatasetConfig
 from ingest.errors import BadInput
+from ingest.read import has_rows
 from ingest.sample import to_table
 
 LOOKED_AT = ("dataset", "task", "modality", "anatomy", "sex", "age_band", "label")
@@ -54,21 +55,30 @@ def _recognise(root: Path) -> tuple[list[Recognised], list[str]]:
     found, again = once_each(recognise_under(root))
     left_out = [f"not recognised: {folder}" for folder in unrecognised_under(root, [*found, *again])]
     left_out += [f"{each.adapter} once more, left out: {each.folder}" for each in again]
-    for line in left_out:
-        Console(stderr=True, highlight=False, markup=False).print(line, style="dim", soft_wrap=True)
+    _say(left_out)
     if not found:
         raise BadInput(f"{root}: expected a data set in the layout of {', '.join(ADAPTERS)}, got none")
     return found, left_out
 
 
-def _read(recognised: Recognised, reporter: Reporter) -> tuple[pa.Table, dict[str, Any]]:
-    adapter = ADAPTERS[recognised.adapter]
-    root = DatasetConfig(
+def _say(lines: list[str]) -> None:
+    console = Console(stderr=True, highlight=False, markup=False)
+    for line in lines:
+        console.print(line, style="dim", soft_wrap=True)
+
+
+def _config_of(recognised: Recognised) -> DatasetConfig:
+    """The data set under pseudonyms that nobody can make again."""
+    return DatasetConfig(
         adapter=recognised.adapter, root=recognised.folder, options=recognised.options,
-        identifiable=adapter.identifiable, key=secrets.token_bytes(32),
-    ).open(pixels=False)  # fmt: skip
+        identifiable=ADAPTERS[recognised.adapter].identifiable, key=secrets.token_bytes(32),
+    )  # fmt: skip
+
+
+def _read(recognised: Recognised, reporter: Reporter) -> tuple[pa.Table, dict[str, Any]]:
+    root = _config_of(recognised).open(pixels=False)
     samples = []
-    for sample in adapter.read(root, recognised.options):
+    for sample in ADAPTERS[recognised.adapter].read(root, recognised.options):
         samples.append(sample)
         if len(samples) % 1000 == 0:
             reporter.rows(len(samples))
@@ -123,6 +133,10 @@ def write_config(root: Path, out: Path) -> None:
     tables = []
     found, left_out = _recognise(root)
     for recognised in found:
+        if not has_rows(_config_of(recognised)):
+            left_out.append(f"{recognised.adapter} without a row, left out: {recognised.folder}")
+            _say(left_out[-1:])
+            continue
         lines = [
             "",
             "[[datasets]]",

@@ -48,10 +48,14 @@ def read_digest(workspace: Workspace, dataset: DatasetConfig) -> str:
 
 def check_not_empty(dataset: DatasetConfig) -> None:
     """Refuse a dataset without a single row before anything is written. Opens no picture."""
-    root = dataset.open(pixels=False)
-    first = next(ADAPTERS[dataset.adapter].read(root, dataset.options), None)
-    if first is None and not root.rejections:
+    if not has_rows(dataset):
         raise BadInput(f"{dataset.root}: expected rows of {dataset.adapter}, got an empty dataset")
+
+
+def has_rows(dataset: DatasetConfig) -> bool:
+    """Whether the adapter finds a row, good or bad. Opens no picture."""
+    root = dataset.open(pixels=False)
+    return next(ADAPTERS[dataset.adapter].read(root, dataset.options), None) is not None or bool(root.rejections)
 
 
 def read_dataset(workspace: Workspace, dataset: DatasetConfig, *, progress: Progress | None = None) -> dict[str, Any]:

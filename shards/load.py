@@ -28,7 +28,7 @@ from shards.heap import keep_freed_memory
 from shards.reader import LocalReader, Reader
 from shards.repetition import caps_of, check_caps
 from shards.row_columns import changed_datasets
-from shards.rows import packed_rows, sample_id_of, versions_of, writable_folder
+from shards.rows import FileVersions, packed_rows, sample_id_of, versions_of, writable_folder
 from shards.steps import rank_share, step_bounds
 
 logger = logging.getLogger(__name__)
@@ -118,13 +118,15 @@ class Loader:
     epoch: counted from 0. position: draws of this epoch given so far, over all ranks.
     """
 
-    def __init__(self, plan: Plan, draws: DrawReader, collate: Collate, config: LoadConfig, index: Path) -> None:
+    def __init__(
+        self, plan: Plan, draws: DrawReader, collate: Collate, config: LoadConfig, index: Path, opened: FileVersions
+    ) -> None:
         self.plan, self.config = plan, config
         self.batches = _Batches(draws, collate)
         self.index = index
         self.epoch, self.position = 0, 0
         self.num_unreadable = 0
-        self._index_version = versions_of([index])
+        self._index_version = opened
         self.log = None if config.draw_log is None else DrawLog(Path(config.draw_log), plan, index, rank=config.rank)
 
     def __len__(self) -> int:
@@ -241,6 +243,7 @@ def open_shards(
         workspace = Workspace(Path(workspace))
     is_training = split == Split.TRAIN
     weights = workspace.weights if is_training else None
+    opened = versions_of([workspace.index])  # before it is read: what comes later is told
     rows = packed_rows(index=workspace.index, weights=weights, split=split, plans=workspace.plans)
     num_draws = config.draws_per_epoch or len(rows)
     if is_training:
@@ -253,7 +256,7 @@ def open_shards(
         reader = BlockCache(config.store, blocks, ends=rows.ends_bytes, max_bytes=config.cache_bytes, version=version)
         reader.require()
     draws = DrawReader(plan, reader, encode, seed=config.seed, repeat_bytes=config.repeat_bytes)
-    return Loader(plan, draws, collate, config, workspace.index)
+    return Loader(plan, draws, collate, config, workspace.index, opened)
 
 
 _HOLD_ARRAYS = frozenset({np.ndarray, list, tuple, dict})

@@ -28,6 +28,7 @@ from shards.record import TAR_BLOCK
 from shards.row_columns import COLUMNS, LAYOUT_VERSION, sample_ids, write_columns
 
 _HELD = ".held"
+FileVersions = list[tuple[int, int]]
 
 
 @dataclass(frozen=True)
@@ -111,7 +112,7 @@ def prepare_training_rows(workspace: Workspace) -> None:
             packed_rows(index=workspace.index, weights=workspace.weights, split=Split.TRAIN, plans=workspace.plans)
 
 
-def versions_of(paths: Sequence[Path]) -> list[tuple[int, int]]:
+def versions_of(paths: Sequence[Path]) -> FileVersions:
     """Size and time of each file: another one published in its place has others."""
     return [(status.st_size, status.st_mtime_ns) for status in (path.stat() for path in paths)]
 

@@ -34,6 +34,19 @@ def test_init_writes_every_data_set_under_a_root_once(root, tmp_path, monkeypatc
     assert "not recognised" in capsys.readouterr().err
 
 
+def test_a_data_set_of_headers_alone_is_left_out_and_named(root, tmp_path, capsys):
+    schema = tmp_path / "raw" / "pmc_vqa"
+    schema.mkdir(parents=True)
+    for name in ("train.csv", "test.csv"):
+        header = (root / "pmc_vqa" / name).read_text().splitlines()[0]
+        (schema / name).write_text(header + "\n")
+    shutil.copytree(root / "vqa_rad", tmp_path / "raw" / "vqa_rad")
+    write_config(tmp_path / "raw", tmp_path / "mine.toml")
+    assert [dataset.name for dataset in load_config(tmp_path / "mine.toml").datasets] == ["vqa_rad"]
+    line = f"pmc_vqa without a row, left out: {schema}"
+    assert f"# {line}\n" in (tmp_path / "mine.toml").read_text() and line in capsys.readouterr().err
+
+
 def test_look_counts_every_data_set_without_opening_a_picture(root, tmp_path):
     page = look_at(root, tmp_path / "bias.html").read_text()
     for name in {each.adapter for each in recognise_under(root)}:
