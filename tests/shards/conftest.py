@@ -1,4 +1,4 @@
-"""What our own solver is held against, and a packer that can be killed."""
+"""What our own solver is held against, a skewed corpus to weigh, and a packer that can be killed."""
 
 import json
 import subprocess
@@ -8,13 +8,17 @@ from pathlib import Path
 
 import clarabel
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 import scipy.sparse
+from deltalake import write_deltalake
 
+from ingest.sample import Sample, to_table
 from ingest.workspace import Workspace
 from shards.pack import pack
 from shards.recipe import ShardsConfig
 from shards.verify import verify
+from shards.weigh import WeightsConfig, weigh
 
 
 def least_value(counts, design, targets, lower, upper, mu, objective):
@@ -146,3 +150,34 @@ def tell(capsys):
             sys.stdout.write(f"\n{title}: {dict(seen)}\n")
 
     return say
+
+
+@pytest.fixture
+def skewed(tmp_path):
+    """100 training rows: 60 CT without sex, 40 dermoscopy (30 male, 8 female, 2 unknown)."""
+    sexes = [None] * 60 + ["male"] * 30 + ["female"] * 8 + ["unknown"] * 2
+    samples = [
+        Sample(
+            sample_id=f"{number:032x}", dataset="a" if sex is None else "b", native_id=str(number), split="train",
+            task="classification", image_status="present", sex=sex, source_file="x",
+            modality="computed_tomography" if sex is None else "dermoscopy",
+        )
+        for number, sex in enumerate(sexes)
+    ]  # fmt: skip
+    workspace = Workspace(tmp_path)
+    write_deltalake(workspace.samples, to_table(samples), partition_by=["dataset"])
+    return workspace
+
+
+@pytest.fixture
+def weighed():
+    """Weigh a workspace; the certificate, and the weight of each of its 100 rows."""
+
+    def weighed(workspace, targets, *, caps=None, epochs=1, **changes):
+        config = WeightsConfig(targets=targets, **changes)
+        weigh(workspace, config, attributes=["modality"], max_repeats=caps or {}, num_epochs=epochs, draws_per_epoch=0)
+        lines = json.loads(workspace.solution.read_text())
+        weights = dict(zip(*(c.to_pylist() for c in pq.read_table(workspace.weights).columns), strict=True))
+        return lines, np.array([weights[f"{number:032x}"] for number in range(100)])
+
+    return weighed
