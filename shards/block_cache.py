@@ -12,7 +12,7 @@ from ingest.workspace import digest_of, publishing
 from shards.reader import Stretch
 from shards.rows import alone
 from shards.store import Store
-from shards.store_faults import scrubbed, told
+from shards.store_faults import FIRST_WAITS_S, scrubbed, told
 
 BLOCK_BYTES = 4 * 2**20
 READ_AHEAD_THREADS = 4
@@ -37,7 +37,7 @@ class BlockCache:
     def require(self) -> None:
         """Raises: BadInput or BiasCareError in one line where the store cannot be read at all."""
         with told():
-            Store.at(self.url).read_range(next(iter(self.ends)), 0, 1)
+            Store.at(self.url, waits_s=FIRST_WAITS_S).read_range(next(iter(self.ends)), 0, 1)
 
     def read(self, shard: str, offset: int, size: int) -> bytes:
         first, last = offset // BLOCK_BYTES, (offset + size - 1) // BLOCK_BYTES

@@ -5,6 +5,7 @@ batch of a list of them. Each epoch draws exactly as ``shards.plan`` says, in th
 state of a run is its plan, the epoch and the position in draws: no rank, no worker, no buffer is part of it.
 """
 
+import gc
 import logging
 import os
 from collections.abc import Callable, Iterator
@@ -287,6 +288,8 @@ def _own_copy(array: NDArray[Any]) -> NDArray[Any]:
 
 
 def _prepare(worker: int) -> None:
+    # What was forked stays: collecting the parent's connections, whose threads do not exist here, crashes Python 3.11.
+    gc.freeze()
     keep_freed_memory()
 
 

@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 from ingest.errors import BadInput, BiasCareError
 from shards.manifest import parse_manifest, read_manifest
 from shards.store import Store
-from shards.store_faults import told
+from shards.store_faults import FIRST_WAITS_S, told
 
 NUM_THREADS = 4
 INDEX, MANIFEST, SENDING = "index.parquet", "manifest.json", ".sending"
@@ -37,11 +37,12 @@ def mirror(folder: Path, url: str, *, progress: Progress | None = None) -> int:
     Raises: BadInput for a store that is unknown, missing, out of reach or not ours to write; BiasCareError where it
     fails on the way.
     """
-    store, manifest = Store.at(url), read_manifest(folder / MANIFEST)
+    store = Store.at(url)
     if not store.can_be_written:
         raise BadInput(f"{store.shown}: expected a store that can be written to, got {store.protocol}://: read only")
     with told():
-        num_sent = _replace(store, folder, manifest, progress)
+        published = Store.at(url, waits_s=FIRST_WAITS_S).read(MANIFEST)
+        num_sent = _replace(store, published, folder, progress)
         store.forget_broken_uploads()
         store.remove_folder(SENDING)
         return num_sent
@@ -74,8 +75,8 @@ def for_all(names: Iterable[str], act: Callable[[str], T]) -> list[T]:
         return list(threads.map(unless_failed, names))
 
 
-def _replace(store: Store, folder: Path, manifest: dict[str, Any], progress: Progress | None) -> int:
-    published, there, wanted = store.read(MANIFEST), store.sizes(), wanted_files(manifest)
+def _replace(store: Store, published: bytes | None, folder: Path, progress: Progress | None) -> int:
+    there, wanted = store.sizes(), wanted_files(read_manifest(folder / MANIFEST))
     size_of = {name: (folder / name).stat().st_size for name in wanted}
     at_name = _at_name(store, published, there)
     kept = {n: digest for n, digest in wanted.items() if (at_name.get(n), there.get(n)) == (digest, size_of[n])}

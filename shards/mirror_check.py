@@ -16,7 +16,7 @@ from shards.manifest import parse_manifest, read_manifest
 from shards.mirror import INDEX, MANIFEST, for_all, strays_of, wanted_files
 from shards.shard_check import named
 from shards.store import Store
-from shards.store_faults import told
+from shards.store_faults import FIRST_WAITS_S, told
 
 Progress = Callable[[int, int], None]
 """Told (samples checked, samples in all)."""
@@ -29,7 +29,7 @@ def verify_mirror(folder: Path, url: str, *, progress: Progress | None = None) -
     """
     store, manifest = Store.at(url), read_manifest(folder / MANIFEST)
     with told():
-        published = store.read(MANIFEST)
+        published = Store.at(url, waits_s=FIRST_WAITS_S).read(MANIFEST)
         if published is None:
             return [f"{store.shown}: expected a whole copy of the shards, got none; run `biascarevl pack`"]
         problems = list(_manifest(published, (folder / MANIFEST).read_bytes()))

@@ -15,6 +15,8 @@ from ingest.errors import BadInput, BiasCareError
 
 WAITS_S = (0.2, 0.8, 3.2, 12.8)
 """Before each further try. The last is as long as stores ask for when they are too busy."""
+FIRST_WAITS_S = WAITS_S[:2]
+"""When a store is first spoken to: someone is waiting, and the URL may be wrong."""
 PASSING_ERRNOS = frozenset(
     {errno.EIO, errno.EBUSY, errno.EAGAIN, errno.EPIPE, errno.ETIMEDOUT, errno.ENETUNREACH, errno.EHOSTUNREACH}
 )
