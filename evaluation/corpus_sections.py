@@ -1,5 +1,8 @@
 """The data half of the report: rows in and out, the census before and after weighting, associations."""
 
+from collections.abc import Sequence
+
+from evaluation.census_figures import is_known, pair_words
 from evaluation.certificate_section import certificate, weights_words
 from evaluation.corpus import NO_BIAS_QUESTION, Corpus, Row, attributes_of, extremes_of, is_absent, levels_of
 from evaluation.finding_sections import finding_sections
@@ -25,6 +28,7 @@ from evaluation.shortcut_section import shortcut_finding, shortcut_sections
 from evaluation.source_sections import source_sections
 from ingest.applicability import NOT_APPLICABLE
 from ingest.attributes import UNKNOWN_LEVELS
+from ingest.census.pairs import SENSITIVE
 from ingest.percent import between, percent
 
 SHOWN_LEVELS = 16
@@ -58,6 +62,17 @@ def corpus_facts(corpus: Corpus) -> list[tuple[str, str]]:
     ]
 
 
+def _association(rows: Sequence[Row]) -> str | None:
+    """The strongest association beyond chance; of who people are, where there is one."""
+    known = [row for row in rows if row["cramers_v"] and is_known(row)]
+    of_people = [row for row in known if {row["attribute_a"], row["attribute_b"]} & set(SENSITIVE)]
+    if not known:
+        return None
+    top = max(of_people or known, key=lambda row: row["cramers_v"])
+    strength = f"Cramér's V {top['cramers_v']:.2f} of at most 1"
+    return f"{sentence_case(pair_words(top))} go together most ({strength}): a model can read one off the other."
+
+
 def corpus_findings(corpus: Corpus) -> list[tuple[str, str]]:
     """The corpus in sentences: what was set aside, who is missing, what weighting does."""
     rows_in = sum(row["rows_in"] for row in corpus.datasets)
@@ -70,12 +85,9 @@ def corpus_findings(corpus: Corpus) -> list[tuple[str, str]]:
         balance = _balance(corpus.counts, attribute)
         if balance:
             sentences.append((sentence_case(name_of(attribute)), balance))
-    if corpus.associations:
-        top = max(corpus.associations, key=lambda row: row["cramers_v"])
-        pair = f"{sentence_case(name_of(top['attribute_a']))} and {name_of(top['attribute_b'])}"
-        strength = f"Cramér's V {top['cramers_v']:.2f} of at most 1"
-        words = f"{pair} go together most ({strength}): a model can read one off the other."
-        sentences.append(("Association", words))
+    association = _association(corpus.associations)
+    if association:
+        sentences.append(("Association", association))
     shortcut = shortcut_finding(corpus)
     if shortcut:
         sentences.append(("Shortcut", shortcut))

@@ -6,6 +6,7 @@ from evaluation.corpus import SHORTCUT_NOTES, Corpus, Row
 from evaluation.figures import fragment
 from evaluation.finding_sections import number_between, p_text
 from evaluation.page import Markup, Section, folded, name_of, note, plural, sentence_case, table, text, whole
+from ingest.census.pairs import SENSITIVE
 
 TITLE = "What pictures give away"
 SHOWN_RISKS = 16
@@ -96,11 +97,11 @@ def chance(row: Row) -> str:
 
 
 def shortcut_finding(corpus: Corpus) -> str | None:
-    """The riskiest shortcut in a sentence; None where none is beyond chance."""
+    """The riskiest shortcut in a sentence, of who people are where there is one; None where none is beyond chance."""
     shortcuts = shortcuts_of(corpus)
     if not shortcuts:
         return None
-    top = shortcuts[0]
+    top = next((row for row in shortcuts if row["attribute"] in SENSITIVE), shortcuts[0])
     return (
         f"{sentence_case(name_of(top['attribute']))} can be told from a picture at a glance (AUC {top['auc']:.2f}) and "
         f"goes with {name_of(top['label'])} (Cramér's V {top['utility']:.2f}): a model can take the one for the other."
