@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from ingest.attributes import ATTRIBUTES, fetch
 from ingest.census.coded import NUM_THREADS, Coded, Ints, distinct, runs
-from ingest.census.intervals import MIN_PERSONS, Strata, effective_persons, effective_rows, sizes_of, wilson
+from ingest.census.intervals import MIN_PERSONS, Strata, effective_persons, effective_rows, rows_worth, sizes_of, wilson
 from ingest.sample import PERSON_COLUMNS, PERSON_HASH_SQL
 
 WHOLE_CORPUS = "__all__"
@@ -116,6 +116,7 @@ class LevelShares:
         self._draws: dict[tuple[int, int], tuple[Any, Any]] = {}
         places = range(shape[1] + 1)
         self.num_persons = [int(self.inside(place).sum()) for place in places]
+        self._num_rows = [int(coded.size_P[self.inside(place)].sum()) for place in places]
         self._effective_persons = [effective_persons(coded.size_P[self.inside(place)]) for place in places]
 
     def inside(self, place: int) -> NDArray[np.bool_]:
@@ -127,20 +128,39 @@ class LevelShares:
     def effective(self, code: int, place: int, share: float) -> float:
         """n_eff of the share of level ``code`` in data set ``place`` (past the last: the whole corpus)."""
         without = self.num_persons[place] - self._only_level[code, place]
-        if not self._num_resamples or min(self._with_level[code, place], without) < MIN_PERSONS:
+        if not self._num_resamples:
             return self._effective_persons[place]
+        if min(self._with_level[code, place], without) < MIN_PERSONS:
+            return min(self._effective_persons[place], self._worth(code, place))
         if place < len(self._coded.datasets):
             hit_B, size_B = self._draw(code, place)
         else:
             drawn = [self._draw(code, one) for one in range(place)]
             hit_B, size_B = sum(hit for hit, _ in drawn), sum(size for _, size in drawn)
-        return effective_rows(hit_B, size_B, share, self._effective_persons[place])
+        return effective_rows(
+            hit_B, size_B, share, num_rows=self._num_rows[place], fallback=self._effective_persons[place]
+        )
+
+    def _worth(self, code: int, place: int) -> float:
+        """Independent rows by first-order variance: the few persons of a level may be those with many rows."""
+        person, hits = self._of_level(code, place)
+        size, kish = self._num_rows[place], self._effective_persons[place]
+        level = np.zeros(len(person), np.int64)
+        worth = rows_worth(
+            level, hits, self._coded.size_P[person], num_rows=size, num_effective=kish, num_levels=1
+        )  # fmt: skip
+        return float(worth[0])
+
+    def _of_level(self, code: int, place: int) -> tuple[Ints, Ints]:
+        """Persons of a level in a data set (past the last: in all), and their rows with it."""
+        datasets = len(self._coded.datasets)
+        first, last = (code * datasets + place, 1) if place < datasets else (code * datasets, datasets)
+        block = slice(self._bounds[first], self._bounds[first + last])
+        return self._person[block], self._hits[block]
 
     def _draw(self, code: int, place: int) -> tuple[Any, Any]:
         if (code, place) not in self._draws:
-            cell = code * len(self._coded.datasets) + place
-            block = slice(self._bounds[cell], self._bounds[cell + 1])
-            person, hits = self._person[block], self._hits[block]
+            person, hits = self._of_level(code, place)
             strata = Strata.of(hits, self._coded.size_P[person], *self._sizes[place])
             self._draws[code, place] = strata.draw(self._num_resamples, self._generator)
         return self._draws[code, place]

@@ -4,7 +4,7 @@ Rows of one person are no independent witnesses. The bootstrap draws persons (Po
 its variance v of a share p says how many independent rows the corpus is worth, n_eff = p (1 - p) / v, and Wilson's
 interval on n_eff keeps its coverage where the percentiles of the bootstrap lose it (3 % of 60 persons: 92 against
 80 %). With fewer than MIN_PERSONS on a side there is too little to draw from: then a person's rows count as one
-witness, n_eff = N^2 / sum of squared rows per person.
+witness, n_eff = N^2 / sum of squared rows per person, or less where the few have many rows each.
 """
 
 from dataclasses import dataclass
@@ -18,6 +18,8 @@ Ints = NDArray[np.int64]
 Z_95 = 1.959963984540054
 """Standard normal quantile of 0.975."""
 MIN_PERSONS = 10
+_ROUNDING = 1e-12
+"""Of p (1 - p): a variance below is none, only sums that did not cancel."""
 _BLOCK = 2048  # strata drawn at a time: 2048 x 1000 draws are 16 MB
 
 
@@ -35,6 +37,26 @@ def effective_persons(sizes: Ints) -> float:
     """N^2 / sum n_i^2: how many persons of equal size the rows are worth (Kish 1965). 0 of none."""
     total = float(sizes.sum())
     return total**2 / float((sizes.astype(float) ** 2).sum()) if total else 0.0
+
+
+def rows_worth(
+    level: Ints, hits: Ints, sizes: Ints, *, num_rows: float, num_effective: float, num_levels: int
+) -> Floats:
+    """[num_levels] independent rows that each level's share is worth, p (1 - p) / v; infinite where v is only rounding.
+
+    v = sum (h_i - p n_i)^2 / N^2 is the patient bootstrap's variance to first order.
+    Args: level, hits, sizes: [R] of every person of a level, h and n. num_rows, num_effective: N and effective_persons
+        of everybody, with the level or without.
+    """
+    h, h2, hn = (
+        np.bincount(level, weights=part, minlength=num_levels)
+        for part in (hits, hits.astype(float) ** 2, hits.astype(float) * sizes)
+    )
+    p = h / max(num_rows, 1.0)
+    spread = h2 - 2 * p * hn + p**2 * num_rows**2 / max(num_effective, 1.0)
+    binomial = p * (1 - p)
+    known = spread > _ROUNDING * binomial * num_rows**2
+    return np.where(known, binomial * num_rows**2 / np.where(known, spread, 1.0), np.inf)
 
 
 @dataclass(frozen=True)
@@ -80,8 +102,9 @@ def sizes_of(size_P: Ints) -> tuple[Ints, Ints]:
     return sizes, persons
 
 
-def effective_rows(hit_B: Floats, size_B: Floats, share: float, fallback: float) -> float:
-    """n_eff = p (1 - p) / v of a bootstrapped share; ``fallback`` where the bootstrap is degenerate."""
+def effective_rows(hit_B: Floats, size_B: Floats, share: float, *, num_rows: int, fallback: float) -> float:
+    """n_eff = p (1 - p) / v of a bootstrapped share, at most the rows; ``fallback`` where it hardly varies."""
     drawn = size_B > 0
     variance = float(np.var(hit_B[drawn] / size_B[drawn])) if drawn.any() else 0.0
-    return share * (1 - share) / variance if variance > 0 and 0 < share < 1 else fallback
+    binomial = share * (1 - share)
+    return min(binomial / variance, float(num_rows)) if variance > _ROUNDING * binomial and binomial > 0 else fallback

@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from ingest.applicability import MISSING, NOT_APPLICABLE
-from ingest.attributes import ATTRIBUTES, UNKNOWN_LEVELS
+from ingest.applicability import NOT_APPLICABLE
+from ingest.attributes import ABSENT_LEVELS, ATTRIBUTES, UNKNOWN_LEVELS
 from ingest.census.association import cramers_v, effective_rows_of
-from ingest.census.coded import Coded
+from ingest.census.coded import Coded, Ints
 from ingest.census.counts import WHOLE_CORPUS
-from ingest.census.intervals import MIN_PERSONS, Strata, effective_persons, effective_rows, sizes_of, wilson
+from ingest.census.intervals import MIN_PERSONS, Strata, effective_persons, effective_rows, rows_worth, sizes_of, wilson
 from ingest.census.pairs import SITES_AND_DEVICES, Pair, Variable, label_variables, variable
 from ingest.census.permutation import benjamini_hochberg, permutation_p
 
@@ -44,7 +44,7 @@ MISSING_TESTS_SCHEMA = pa.schema(
 
 
 def missingness(coded: Coded, counts: pa.Table, *, num_resamples: int = 1000, seed: int = 0) -> pa.Table:
-    """MISSINGNESS_SCHEMA from COUNTS_SCHEMA: of the rows an attribute applies to, the share that misses it.
+    """MISSINGNESS_SCHEMA from COUNTS_SCHEMA: of the rows an attribute applies to, the share missing or "unknown".
 
     0 where none does, null where it applies to none. num_persons are those with a row that misses it.
     """
@@ -54,45 +54,62 @@ def missingness(coded: Coded, counts: pa.Table, *, num_resamples: int = 1000, se
     totals = coded.rows_by_dataset | {WHOLE_CORPUS: coded.num_rows}
     rows: list[dict[str, Any]] = []
     for attribute, dataset in dict.fromkeys((row["attribute"], row["dataset"]) for row in seen):
-        missing, apart = (by_place.get((attribute, dataset, level)) for level in (MISSING, NOT_APPLICABLE))
-        known = [row for row in (missing, apart) if row]
-        closed = any(row["suppressed"] for row in known) or (not missing and (attribute, dataset) in with_hidden)
+        found = {
+            level: by_place[place] for level in ABSENT_LEVELS if (place := (attribute, dataset, level)) in by_place
+        }
+        apart = found.pop(NOT_APPLICABLE, None)
+        closed = any(row["suppressed"] for row in (*found.values(), *([apart] if apart else [])))
         figures: dict[str, Any] = {}
-        if not closed:
-            figures = _figures(missing, totals[dataset], apart["num_rows"] if apart else 0)
-        if missing and apart and not closed:
+        if not closed and (found or (attribute, dataset) not in with_hidden):
+            figures = _figures(list(found.values()), totals[dataset], apart["num_rows"] if apart else 0)
+        if figures and (len(found) > 1 or (found and apart)):
             generator = np.random.default_rng([seed, zlib.crc32(f"missing|{attribute}|{dataset}".encode())])
-            num_effective = _effective_rows(coded, attribute, dataset, figures["share"], num_resamples, generator)
-            figures["low"], figures["high"] = wilson(figures["share"], num_effective)
-        rows.append({"attribute": attribute, "dataset": dataset, **figures, "suppressed": closed})
+            figures |= _among_applicable(coded, attribute, dataset, figures["share"], num_resamples, generator)
+        rows.append({"attribute": attribute, "dataset": dataset, **figures, "suppressed": not figures})
     return pa.Table.from_pylist(rows, schema=MISSINGNESS_SCHEMA)
 
 
-def _figures(missing: dict[str, Any] | None, num_rows: int, num_apart: int) -> dict[str, Any]:
+def _figures(absent: list[dict[str, Any]], num_rows: int, num_apart: int) -> dict[str, Any]:
+    """num_persons, low and high are right where one level alone says "not known" and the attribute applies to all."""
     num_applicable = num_rows - num_apart
     figures = {"num_rows": num_rows, "num_applicable": num_applicable, "num_missing": 0, "num_persons": 0}
-    if missing is None:
+    if not absent:
         return figures | {"share": 0.0 if num_applicable else None}
-    figures |= {name: missing[name] for name in ("num_persons", "low", "high")}
-    return figures | {"num_missing": missing["num_rows"], "share": missing["num_rows"] / num_applicable}
+    figures |= {name: absent[0][name] for name in ("num_persons", "low", "high")}
+    num_missing = sum(row["num_rows"] for row in absent)
+    return figures | {"num_missing": num_missing, "share": num_missing / num_applicable}
 
 
-def _effective_rows(
+def _among_applicable(
     coded: Coded, attribute: str, dataset: str, share: float, num_resamples: int, generator: np.random.Generator
-) -> float:
-    """n_eff of a share among the rows an attribute applies to, by the bootstrap of ``ingest.census.intervals``."""
+) -> dict[str, Any]:
+    """Persons with a row that misses the attribute, and the interval of their share of the rows it applies to."""
     found = coded.occurrences[attribute]
     inside = (
         np.ones(coded.num_rows, bool) if dataset == WHOLE_CORPUS else coded.dataset_N == coded.datasets.index(dataset)
     )
-    applies = inside & (found.codes != found.levels.index(NOT_APPLICABLE))
-    sizes = np.bincount(coded.person_N[applies], minlength=coded.num_persons)
-    hits = np.bincount(coded.person_N[applies & (found.codes == found.missing)], minlength=coded.num_persons)
+    unknown, apart = (np.isin(found.levels, levels) for levels in (UNKNOWN_LEVELS, (NOT_APPLICABLE,)))
+    applies_N = inside & ~apart[found.codes]
+    sizes = np.bincount(coded.person_N[applies_N], minlength=coded.num_persons)
+    hits = np.bincount(coded.person_N[applies_N & unknown[found.codes]], minlength=coded.num_persons)
+    num_effective = _effective_rows(hits, sizes, share, num_resamples, generator)
+    low, high = wilson(share, num_effective)
+    return {"num_persons": np.count_nonzero(hits), "low": low, "high": high}
+
+
+def _effective_rows(hits: Ints, sizes: Ints, share: float, num_resamples: int, generator: np.random.Generator) -> float:
+    """n_eff of a share by the rules of ``ingest.census.intervals``; hits, sizes: [P] rows with it and in all."""
+    has = hits > 0
     fallback = effective_persons(sizes)
-    if min(np.count_nonzero(hits), np.count_nonzero(hits < sizes)) < MIN_PERSONS:
-        return fallback
-    strata = Strata.of(hits[hits > 0], sizes[hits > 0], *sizes_of(sizes[sizes > 0]))
-    return effective_rows(*strata.draw(num_resamples, generator), share, fallback)
+    if min(np.count_nonzero(has), np.count_nonzero(hits < sizes)) < MIN_PERSONS:
+        level = np.zeros(np.count_nonzero(has), np.int64)
+        worth = rows_worth(
+            level, hits[has], sizes[has], num_rows=sizes.sum(), num_effective=fallback, num_levels=1
+        )  # fmt: skip
+        return min(fallback, float(worth[0]))
+    strata = Strata.of(hits[has], sizes[has], *sizes_of(sizes[sizes > 0]))
+    drawn = strata.draw(num_resamples, generator)
+    return effective_rows(*drawn, share, num_rows=int(sizes.sum()), fallback=fallback)
 
 
 def missing_tests(coded: Coded, attributes: Sequence[str], *, seed: int = 0) -> pa.Table:

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingest.census.intervals import Strata, effective_persons, effective_rows, sizes_of, wilson
+from ingest.census.intervals import Strata, effective_persons, effective_rows, rows_worth, sizes_of, wilson
 
 
 @given(st.floats(0, 1), st.floats(0.5, 10_000))
@@ -36,4 +36,22 @@ def test_pooled_draws_have_the_moments_of_persons_drawn_one_by_one():
 
 
 def test_a_share_of_all_rows_falls_back_on_persons():
-    assert effective_rows(np.array([5.0, 7.0]), np.array([5.0, 7.0]), 1.0, 42.0) == 42.0
+    assert effective_rows(np.array([5.0, 7.0]), np.array([5.0, 7.0]), 1.0, num_rows=12, fallback=42.0) == 42.0
+
+
+def test_sums_that_do_not_cancel_are_no_information():
+    """1 of 3 rows of everybody: drawn shares differ by rounding alone."""
+    size_B = np.array([300.0, 297.0, 306.0])
+    share_B = size_B * np.array([1 / 3, 1 / 3 + 1e-16, 1 / 3 - 1e-16])
+    assert effective_rows(share_B, size_B, 1 / 3, num_rows=300, fallback=100.0) == 100.0
+    # A variance of 1e-6 would be worth 222,222 rows; there are 300.
+    assert effective_rows(share_B + size_B * np.array([0, 1e-3, -1e-3]), size_B, 1 / 3, num_rows=300, fallback=1) == 300
+
+
+def test_rows_worth_by_hand():
+    """One person of 8 rows has the level, 12 of one row do not: p = .4, sum (h - p n)^2 = 4.8^2 + 12 * .4^2."""
+    everybody = {"num_rows": 20, "num_effective": effective_persons(np.array([8] + [1] * 12)), "num_levels": 1}
+    (worth,) = rows_worth(np.array([0]), np.array([8]), np.array([8]), **everybody)
+    assert worth == pytest.approx(0.24 * 400 / (4.8**2 + 12 * 0.16))
+    everybody = {"num_rows": 300, "num_effective": 100, "num_levels": 1}
+    assert np.isinf(rows_worth(np.zeros(100, int), np.ones(100, int), np.full(100, 3), **everybody)[0])

@@ -15,6 +15,14 @@ def test_the_share_missing_by_source(coded_corpus):
     assert shares == {"a": (0, 0.0), "b": (45, 0.75), "__all__": (45, 0.375)}
 
 
+def test_unknown_is_missing_as_in_the_tests(coded_corpus):
+    sexes = [None] * 10 + ["unknown"] * 50 + ["female"] * 40
+    coded = coded_corpus([{"patient_id": f"p{n // 2}", "sex": sex} for n, sex in enumerate(sexes)], ["sex"])
+    (whole, _) = missingness(coded, count_levels(coded, ["sex"], num_resamples=100)).to_pylist()
+    assert (whole["num_missing"], whole["share"], whole["num_persons"]) == (60, 0.6, 30)
+    assert 0.4 < whole["low"] < 0.5 < 0.7 < whole["high"] < 0.8  # 50 persons: Wilson .462 to .724
+
+
 def test_missing_goes_with_the_source(coded_corpus):
     (row,) = missing_tests(coded_corpus(ROWS, ["sex"]), ["sex"]).to_pylist()
     assert (row["attribute"], row["against"]) == ("sex", "dataset")
