@@ -1,5 +1,12 @@
-"""A local HTTP server of a folder that gives ranges, counts what it is asked for, and waits or fails as it is told."""
+"""A local HTTP server of a folder that gives ranges, counts what it is asked for, and waits or fails as it is told.
 
+    python -m benchmarks._slow_server FOLDER LATENCY_S
+
+prints its URL and serves until its standard input ends; /.counts tells requests and bytes since it was last asked.
+"""
+
+import json
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -40,6 +47,9 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         server = self.server
+        if self.path == "/.counts":
+            self._tell_counts()
+            return
         with server.lock:
             server.num_requests += 1
             server.paths.append(self.path)
@@ -81,6 +91,14 @@ class _Handler(BaseHTTPRequestHandler):
             self.server.num_bytes += len(content)
         self.close_connection = self.close_connection or is_cut
 
+    def _tell_counts(self) -> None:
+        server = self.server
+        with server.lock:
+            content = json.dumps({"requests": server.num_requests, "bytes": server.num_bytes}).encode()
+            server.num_requests = server.num_bytes = 0
+        self._head(200, len(content))
+        self.wfile.write(content)
+
     def _head(self, status: int, length: int, content_range: str = "") -> None:
         self.send_response(status)
         self.send_header("Content-Length", str(length))
@@ -103,3 +121,9 @@ def serving(folder: Path, *, latency_s: float = 0.0) -> Iterator[SlowServer]:
     finally:
         server.shutdown()
         server.server_close()
+
+
+if __name__ == "__main__":
+    with serving(Path(sys.argv[1]), latency_s=float(sys.argv[2])) as started:
+        print(started.url, flush=True)
+        sys.stdin.read()

@@ -40,10 +40,11 @@ class BlockCache:
             Store.at(self.url, waits_s=FIRST_WAITS_S).read_range(next(iter(self.ends)), 0, 1)
 
     def read(self, shard: str, offset: int, size: int) -> bytes:
-        first, last = offset // BLOCK_BYTES, (offset + size - 1) // BLOCK_BYTES
-        joined = b"".join(self._block(shard, number) for number in range(first, last + 1))
-        start = offset - first * BLOCK_BYTES
-        return joined[start : start + size]
+        parts, stop = [], offset + size
+        for number in range(offset // BLOCK_BYTES, (stop - 1) // BLOCK_BYTES + 1):
+            first = number * BLOCK_BYTES
+            parts.append(self._part(shard, number, max(offset - first, 0), min(stop - first, BLOCK_BYTES)))
+        return b"".join(parts)
 
     def expect(self, stretches: list[Stretch]) -> None:
         if self._threads is None:
@@ -55,16 +56,15 @@ class BlockCache:
                 if path not in self._pending and not path.exists():
                     self._pending[path] = self._threads.submit(self._ahead, path, stretch.shard, number)
 
-    def _block(self, shard: str, number: int) -> bytes:
+    def _part(self, shard: str, number: int, start: int, stop: int) -> bytes:
+        """Bytes ``start`` to ``stop`` of a block."""
         path = self._path(shard, number)
         for _ in range(3):  # another process may delete the block between fetching and reading it
-            with contextlib.suppress(FileNotFoundError):
-                content = path.read_bytes()
-                with contextlib.suppress(FileNotFoundError):
-                    os.utime(path)  # not touch: it would leave an empty block where this one was just deleted
-                return content
+            with contextlib.suppress(FileNotFoundError), path.open("rb", buffering=0) as block:
+                os.utime(block.fileno())  # not by its path, where touch would leave an empty block once it is deleted
+                return os.pread(block.fileno(), stop - start, start)
             self._fetch(path, shard, number)
-        return self._ranged(shard, number)
+        return self._ranged(shard, number)[start:stop]
 
     def _path(self, shard: str, number: int) -> Path:
         name = hashlib.blake2b(shard.encode(), digest_size=12).hexdigest()
@@ -76,7 +76,7 @@ class BlockCache:
             self._fetch(path, shard, number, waits_s=())
 
     def _fetch(self, path: Path, shard: str, number: int, *, waits_s: tuple[float, ...] | None = None) -> None:
-        with alone(path.with_name(path.name.partition(".")[0])):  # one lock per shard
+        with alone(path.with_name(f"{path.name.partition('.')[0]}-{number % READ_AHEAD_THREADS}")):
             if path.exists():
                 return
             content = self._ranged(shard, number, waits_s=waits_s)
