@@ -154,7 +154,8 @@ def _kinds(error: BaseException) -> set[str]:
 
 
 def _is_library(error: BaseException) -> bool:
-    return type(error).__module__.partition(".")[0] in ("botocore", "aiobotocore", "aiohttp")
+    """Whether its class comes from a package: a mistake in a program gives a built-in one."""
+    return type(error).__module__ != "builtins"
 
 
 def _status(error: BaseException) -> int | None:

@@ -4,6 +4,8 @@ import logging
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 pytest.importorskip("aiohttp", reason="http:// needs aiohttp (extra `http`)")
 
@@ -142,6 +144,29 @@ def test_an_unreachable_host_is_bad_input_in_one_line(bare):
 )
 def test_urls_are_told_without_secrets(text, shown):
     assert store_faults.scrubbed(text) == shown
+
+
+SECRET = st.text("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789%+=-_.~", min_size=1)
+
+
+@given(SECRET, SECRET, st.sampled_from(["https", "s3", "http"]), st.sampled_from(["{}", "at '{}': no", "(url={})"]))
+def test_no_user_password_or_signature_survives(user, signature, protocol, words):
+    said = words.format(f"{protocol}://<{user}>:<pw{user}>@host/a/b.tar?sig=<{signature}>&x=<y>")
+    assert "<" not in store_faults.scrubbed(said)
+    assert f"{protocol}://host/a/b.tar" in store_faults.scrubbed(said)
+
+
+def test_a_mistake_in_the_program_is_no_fault_of_a_store_but_any_librarys_error_is():
+    class RefreshError(Exception):
+        """As a store's own library would raise it."""
+
+    def act():
+        raise RefreshError("at https://host/token?secret=1")
+
+    with pytest.raises(store_faults.StoreFault, match=r"^gs://b: RefreshError: at https://host/token$"):
+        store_faults.asked("gs://b", act, waits_s=())
+    with pytest.raises(TypeError):
+        store_faults.asked("gs://b", lambda: len(1), waits_s=())
 
 
 def test_a_file_system_that_is_not_installed_names_its_extra(monkeypatch):

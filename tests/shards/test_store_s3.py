@@ -142,8 +142,9 @@ def send(store, source, name, send=Store.send):
     with lock:
         sent.append(name)
         number = len(sent)
+        if number > 4:
+            print("stuck", flush=True)
     if number > 4:
-        print("stuck", flush=True)
         threading.Event().wait()
     send(store, source, name)
 Store.send = send
