@@ -7,7 +7,7 @@ added, so that few persons, or none with the level, are no proof (Agresti and Ca
 Min 2005 of the same persons twice).
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +19,10 @@ from deltalake import DeltaTable
 
 from ingest.attributes import ATTRIBUTES, fetch, level_sql
 from ingest.census.counts import WHOLE_CORPUS
-from ingest.census.disclosure import is_small
 from ingest.census.intervals import MIN_PERSONS, Z_95
 from ingest.census.permutation import benjamini_hochberg
 from ingest.errors import BadInput
+from ingest.few_changed import FewChanged
 from ingest.sample import PERSON_HASH_SQL
 
 DRIFT_SCHEMA = pa.schema(
@@ -47,17 +47,25 @@ TOTALS_SCHEMA = pa.schema(
         ("suppressed", pa.bool_()),
     ]
 )  # fmt: skip
-_FIGURES = DRIFT_SCHEMA.names[5:-2]
+MOVES = ("rows_came", "rows_went", "rows_moved_in", "rows_moved_out")
 _SCOPES = f"coalesce(dataset, '{WHOLE_CORPUS}') AS dataset"
 
 
 def drift_between(
-    samples: Path, before: int, after: int, *, attributes: Sequence[str], below: int, identifiable: set[str]
+    samples: Path,
+    before: int,
+    after: int,
+    *,
+    attributes: Sequence[str],
+    below: int,
+    identifiable: set[str],
+    hidden: Collection[tuple[str, str]] = (),
 ) -> dict[str, pa.Table]:
     """The tables ``drift`` (DRIFT_SCHEMA) and ``drift_totals`` (TOTALS_SCHEMA) between two versions of ``samples``.
 
-    List attributes have counts and shares; came, went and moved are null there. Raises: BadInput for a version that
-    does not exist, or whose files are gone.
+    List attributes have counts and shares; came, went and moved are null there. hidden: (attribute, data set) with a
+    level that the counts hide: it is hidden here too. Raises: BadInput for a version that does not exist, or whose
+    files are gone.
     """
     connection = duckdb.connect()
     for name, version in (("old", before), ("new", after)):
@@ -71,15 +79,15 @@ def drift_between(
     )
     connection.execute(f"CREATE TEMP TABLE both_versions AS {halves}")
     _join_samples(connection, [name for name in names if not ATTRIBUTES[name].is_list])
-    changed = _changed_persons(connection)
+    few = FewChanged(connection, below, frozenset(identifiable), frozenset(hidden))
     rows: list[dict[str, Any]] = []
     for name in names:
-        rows += _of_attribute(connection, name, changed, below, identifiable)
+        rows += _of_attribute(connection, name, few)
     tested = [row for row in rows if row.get("p_value") is not None]
     for row, q in zip(tested, benjamini_hochberg(np.array([row["p_value"] for row in tested])), strict=True):
         row |= {"q_value": float(q), "family_size": len(tested)}
     versions = {"before": before, "after": after}
-    totals = _totals(connection, changed, below, identifiable)
+    totals = _totals(connection, few)
     return {
         "drift": pa.Table.from_pylist([versions | row for row in rows], schema=DRIFT_SCHEMA),
         "drift_totals": pa.Table.from_pylist([versions | row for row in totals], schema=TOTALS_SCHEMA),
@@ -101,55 +109,29 @@ def _join_samples(connection: duckdb.DuckDBPyConnection, names: list[str]) -> No
     """Table ``pairs``: every sample once, with its data set and levels before and after (null where it is not)."""
     columns = ", ".join(
         f"any_value({name}) FILTER (is_new = {flag}) AS {name}_{flag}"
-        for name in ("dataset", *(f"level_{name}" for name in names)) for flag in (0, 1)
+        for name in ("dataset", "person", *(f"level_{name}" for name in names)) for flag in (0, 1)
     )  # fmt: skip
     connection.execute(f"CREATE TEMP TABLE pairs AS SELECT sample, {columns} FROM both_versions GROUP BY sample")
 
 
-def _changed_persons(connection: duckdb.DuckDBPyConnection) -> dict[str, tuple[int, int]]:
-    """Persons who came and who went, by data set."""
-    found = connection.execute(
-        "WITH persons AS (SELECT dataset, person, bool_or(is_new = 0) AS old, bool_or(is_new = 1) AS new "
-        "FROM both_versions GROUP BY ALL) "
-        "SELECT dataset, count(*) FILTER (NOT old), count(*) FILTER (NOT new) FROM persons GROUP BY dataset"
-    ).fetchall()
-    return {dataset: (came, went) for dataset, came, went in found}
-
-
-def _of_attribute(
-    connection: duckdb.DuckDBPyConnection, name: str, changed: dict[str, tuple[int, int]], below: int,
-    identifiable: set[str],
-) -> list[dict[str, Any]]:  # fmt: skip
+def _of_attribute(connection: duckdb.DuckDBPyConnection, name: str, few: FewChanged) -> list[dict[str, Any]]:
+    """Every level of an attribute; all null in the data sets where one is of few persons, and then in the whole."""
     totals = {row["dataset"]: row for row in fetch(connection, _TOTAL_SUMS).to_pylist()}
     moves = {} if ATTRIBUTES[name].is_list else _moves(connection, name)
+    levels = fetch(connection, _level_sums(name)).to_pylist()
+    closed = few.datasets_of(name, levels, moves)
     rows = []
-    for sums in fetch(connection, _level_sums(name)).to_pylist():
-        row = {"attribute": name, "level": sums["level"], "dataset": sums["dataset"], "suppressed": False}
+    for sums in levels:
+        row = {"attribute": name, "level": sums["level"], "dataset": sums["dataset"]}
+        if sums["dataset"] in closed:
+            rows.append(row | {"suppressed": True})
+            continue
         row |= {key: sums[key] for key in ("rows_before", "rows_after", "persons_before", "persons_after")}
         row |= _change(sums, totals[sums["dataset"]])
         if not ATTRIBUTES[name].is_list:
-            nothing = dict.fromkeys(("rows_came", "rows_went", "rows_moved_in", "rows_moved_out"), 0)
-            row |= nothing | moves.get((sums["level"], sums["dataset"]), {})
-        rows.append(row)
-    return _suppressed(rows, changed, below, identifiable)
-
-
-def _suppressed(
-    rows: list[dict[str, Any]], changed: dict[str, tuple[int, int]], below: int, identifiable: set[str]
-) -> list[dict[str, Any]]:
-    """Hide an attribute in an identifiable data set, and in the whole, where a count or a change is of few persons."""
-    closed = {
-        row["dataset"] for row in rows
-        if row["dataset"] in identifiable and (
-            any(is_small(number, below) for number in (
-                row["persons_before"], row["persons_after"], abs(row["persons_after"] - row["persons_before"]),
-                *changed.get(row["dataset"], (0, 0)),
-            ))
-        )
-    }  # fmt: skip
-    for row in rows:
-        if row["dataset"] in closed or (closed and row["dataset"] == WHOLE_CORPUS):
-            row |= dict.fromkeys(_FIGURES) | {"suppressed": True}
+            counted = moves.get((sums["level"], sums["dataset"]), {})
+            row |= {column: counted.get(column, (0, 0))[0] for column in MOVES}
+        rows.append(row | {"suppressed": False})
     return rows
 
 
@@ -174,6 +156,7 @@ def _level_sums(name: str) -> str:
         "hits AS (SELECT dataset, level, person, count(*) FILTER (is_new = 1)::DOUBLE AS a, "
         "count(*) FILTER (is_new = 0)::DOUBLE AS b FROM levelled GROUP BY ALL) "
         f"SELECT level, {_SCOPES}, sum(b)::BIGINT AS rows_before, sum(a)::BIGINT AS rows_after, "
+        "count(*) FILTER (a <> b) AS persons_changed, "
         "count(*) FILTER (b > 0) AS persons_before, count(*) FILTER (a > 0) AS persons_after, "
         "sum(a * a) AS aa, sum(a * b) AS ab, sum(b * b) AS bb, "
         "sum(a * n_a) AS a_na, sum(a * n_b) AS a_nb, sum(b * n_a) AS b_na, sum(b * n_b) AS b_nb "
@@ -229,45 +212,44 @@ def _variance(sums: dict[str, Any], total: dict[str, Any], *, prior: int) -> flo
     return max(0.0, float(variance))
 
 
-def _moves(connection: duckdb.DuckDBPyConnection, name: str) -> dict[tuple[str, str], dict[str, int]]:
-    """By (level, data set): rows that came with a level, went with it, moved to it and away from it."""
+def _moves(connection: duckdb.DuckDBPyConnection, name: str) -> dict[tuple[str, str], dict[str, tuple[int, int]]]:
+    """By (level, data set): rows that came with a level, went with it, moved to it and away from it, and persons."""
     old, new = f"level_{name}_0", f"level_{name}_1"
-    found: dict[tuple[str, str], dict[str, int]] = {}
-    queries = {
-        "rows_came": (new, "dataset_1", "dataset_0 IS NULL"),
-        "rows_went": (old, "dataset_0", "dataset_1 IS NULL"),
-        "rows_moved_in": (new, "dataset_1", f"{old} <> {new}"),
-        "rows_moved_out": (old, "dataset_0", f"{old} <> {new}"),
-    }
-    for column, (level, dataset, condition) in queries.items():
+    found: dict[tuple[str, str], dict[str, tuple[int, int]]] = {}
+    places = ((new, 1, "dataset_0 IS NULL"), (old, 0, "dataset_1 IS NULL"),
+              (new, 1, f"{old} <> {new}"), (old, 0, f"{old} <> {new}"))  # fmt: skip
+    for column, (level, side, condition) in zip(MOVES, places, strict=True):
         rows = connection.execute(
-            f"SELECT {level}, coalesce({dataset}, '{WHOLE_CORPUS}'), count(*) FROM pairs WHERE {condition} "
-            f"GROUP BY GROUPING SETS (({level}, {dataset}), ({level}))"
+            f"SELECT {level}, coalesce(dataset_{side}, '{WHOLE_CORPUS}'), count(*), count(DISTINCT person_{side}) "
+            f"FROM pairs WHERE {condition} GROUP BY GROUPING SETS (({level}, dataset_{side}), ({level}))"
         ).fetchall()
-        for value, place, number in rows:
-            found.setdefault((value, place), {})[column] = number
+        for value, place, *numbers in rows:
+            found.setdefault((value, place), {})[column] = tuple(numbers)
     return found
 
 
-def _totals(
-    connection: duckdb.DuckDBPyConnection, changed: dict[str, tuple[int, int]], below: int, identifiable: set[str]
-) -> list[dict[str, Any]]:
+def _totals(connection: duckdb.DuckDBPyConnection, few: FewChanged) -> list[dict[str, Any]]:
     """Rows that came, went, stayed the same in every attribute, or moved in one, by data set and in all."""
     columns = [row[0] for row in connection.execute("DESCRIBE pairs").fetchall()]
     levels = [name.removesuffix("_0") for name in columns if name.startswith("level_") and name.endswith("_0")]
     moved = " OR ".join(f"{name}_0 <> {name}_1" for name in levels) or "false"
     both = "dataset_0 IS NOT NULL AND dataset_1 IS NOT NULL"
+    kinds = {"came": "dataset_0 IS NULL", "went": "dataset_1 IS NULL",
+             "moved": f"{both} AND ({moved})", "same": f"{both} AND NOT ({moved})"}  # fmt: skip
     rows = fetch(
         connection,
-        f"WITH paired AS (SELECT *, coalesce(dataset_1, dataset_0) AS dataset FROM pairs) SELECT {_SCOPES}, "
+        "WITH paired AS (SELECT *, coalesce(dataset_1, dataset_0) AS dataset, coalesce(person_1, person_0) AS person "
+        f"FROM pairs) SELECT {_SCOPES}, "
         "count(dataset_0) AS rows_before, count(dataset_1) AS rows_after, "
-        "count(*) FILTER (dataset_0 IS NULL) AS came, count(*) FILTER (dataset_1 IS NULL) AS went, "
-        f"count(*) FILTER ({both} AND ({moved})) AS moved, count(*) FILTER ({both} AND NOT ({moved})) AS same "
-        "FROM paired GROUP BY GROUPING SETS ((dataset), ()) ORDER BY dataset",
+        + ", ".join(
+            f"count(*) FILTER ({holds}) AS {kind}, count(DISTINCT person) FILTER ({holds}) AS persons_{kind}"
+            for kind, holds in kinds.items()
+        )
+        + " FROM paired GROUP BY GROUPING SETS ((dataset), ()) ORDER BY dataset",
     ).to_pylist()
-    closed = {name for name in identifiable if any(is_small(number, below) for number in changed.get(name, (0, 0)))}
+    closed = few.datasets_in_all(rows)
     for row in rows:
-        row["suppressed"] = row["dataset"] in closed or (bool(closed) and row["dataset"] == WHOLE_CORPUS)
+        row["suppressed"] = row["dataset"] in closed
         if row["suppressed"]:
             row |= dict.fromkeys(TOTALS_SCHEMA.names[3:-1])
     return list(rows)

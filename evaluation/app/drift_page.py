@@ -72,7 +72,9 @@ def changes(
     totals = [row for row in corpus.drift_totals if (row["before"], row["after"]) == pair]
     if not totals:
         try:
-            drift, totals = _compared(workspace.samples, before, after, *_settings(workspace, corpus), identifiable)
+            hidden = frozenset((row["attribute"], row["dataset"]) for row in corpus.counts if row["suppressed"])
+            settings = _settings(workspace, corpus)
+            drift, totals = _compared(workspace.samples, before, after, *settings, identifiable, hidden)
         except BadInput:
             return note(f"Version {before} or version {after} of the samples table is no longer there.")
     parts = [_totals(totals, before, after)]
@@ -105,10 +107,18 @@ def _settings(workspace: Workspace, corpus: Corpus) -> tuple[tuple[str, ...], in
 
 @functools.lru_cache(maxsize=16)
 def _compared(
-    samples: Path, before: int, after: int, attributes: tuple[str, ...], below: int, identifiable: frozenset[str]
+    samples: Path,
+    before: int,
+    after: int,
+    attributes: tuple[str, ...],
+    below: int,
+    identifiable: frozenset[str],
+    hidden: frozenset[tuple[str, str]],
 ) -> tuple[list[Row], list[Row]]:
     """Two versions never change, so neither does what lies between them."""
-    tables = drift_between(samples, before, after, attributes=attributes, below=below, identifiable=set(identifiable))
+    tables = drift_between(
+        samples, before, after, attributes=attributes, below=below, identifiable=set(identifiable), hidden=hidden
+    )
     return tables["drift"].to_pylist(), tables["drift_totals"].to_pylist()
 
 

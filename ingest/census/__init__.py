@@ -17,7 +17,7 @@ never a blank. Persons, not rows, carry every interval and every test. Tables wi
                     p_value (patient permutation), q_value (Benjamini-Hochberg), family_size; and for the cell that
                     departs most: strongest_a, strongest_b, odds_ratio, odds_low, odds_high, mh_ratio, mh_low,
                     mh_high (Mantel-Haenszel over strata), strata (columns that make them), homogeneity_p,
-                    explained, reversal; strongest first
+                    explained, reversal, suppressed; strongest first, suppressed last
     prevalence      attribute, level, label, num_rows, num_persons, num_positive, prevalence, low, high,
                     difference, difference_low, difference_high (to the rest), ratio, ratio_low, ratio_high, suppressed
     detectability   attribute, label (null: the attribute read off the pictures alone), num_rows, num_persons,
@@ -26,10 +26,10 @@ never a blank. Persons, not rows, carry every interval and every test. Tables wi
                     risk (utility x (2 auc - 1)), low, high, p_value, q_value, family_size, suppressed
     missingness     attribute, dataset, num_rows, num_applicable (rows it applies to, ingest.applicability),
                     num_persons, num_missing, share (of those it applies to), low, high, suppressed
-    missing_tests   attribute, against, level (one label), cramers_v, p_value, q_value, family_size
+    missing_tests   attribute, against, level (one label), cramers_v, p_value, q_value, family_size, suppressed
     protocol        field, dataset, num_rows, num_applicable (rows whose modality has the field), num_persons,
                     median, q1, q3, eta2 (repeated), suppressed
-    protocol_pairs  field, dataset_a, dataset_b, ks, p_value, q_value, family_size
+    protocol_pairs  field, dataset_a, dataset_b, ks, p_value, q_value, family_size, suppressed
     protocol_values field, dataset, value, num_rows, num_persons, share, suppressed (vendor, view, kernel ...)
     intersections   order (2 | 3), attribute_1, level_1, attribute_2, level_2, attribute_3, level_3 (null at order 2),
                     num_rows, num_persons, share, expected (if independent among the rows all

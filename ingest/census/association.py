@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from ingest.attributes import ABSENT_LEVELS
 from ingest.census.coded import Coded, Ints, runs
+from ingest.census.guard import NOBODY, Guard, hide_rows
 from ingest.census.intervals import Z_95, Floats
 from ingest.census.odds import (
     NOTHING,
@@ -55,24 +56,30 @@ ASSOCIATIONS_SCHEMA = pa.schema(
         ("homogeneity_p", pa.float64()),
         ("explained", pa.bool_()),
         ("reversal", pa.bool_()),
+        ("suppressed", pa.bool_()),
     ]
 )
+_FIGURES = [name for name in ASSOCIATIONS_SCHEMA.names[3:-1] if name not in ("family_size", "strata")]
 MAX_STRATA = 2_000
 
 
-def associations(coded: Coded, attributes: Sequence[str], *, seed: int = 0) -> pa.Table:
-    """ASSOCIATIONS_SCHEMA over the rows where both attributes are known; strongest first."""
+def associations(
+    coded: Coded, attributes: Sequence[str], *, guard: Guard = NOBODY, seed: int = 0
+) -> pa.Table:  # fmt: skip
+    """ASSOCIATIONS_SCHEMA over the rows where both attributes are known; strongest first, suppressed ones last.
+
+    A pair is suppressed where its table, or that within strata, could give few persons of identifiable data away.
+    """
     rows: list[dict[str, Any]] = []
     for pair in pairs_to_test(coded, attributes):
         if not pair.varies:
             continue
         name = f"{pair.a.name}|{pair.b.name}|{pair.b.label}"
         generator = np.random.default_rng([seed, zlib.crc32(name.encode())])
-        rows.append(strength(pair) | {"p_value": permutation_p(pair, generator)} | _adjusted(coded, pair))
+        rows.append(strength(pair) | {"p_value": permutation_p(pair, generator)} | _adjusted(coded, pair, guard))
     for row, q in zip(rows, benjamini_hochberg(np.array([row["p_value"] for row in rows])), strict=True):
         row |= {"q_value": float(q), "family_size": len(rows)}
-    rows.sort(key=lambda row: -row["cramers_v"])
-    return pa.Table.from_pylist(rows, schema=ASSOCIATIONS_SCHEMA)
+    return pa.Table.from_pylist(hide_rows(rows, _FIGURES, by="cramers_v"), schema=ASSOCIATIONS_SCHEMA)
 
 
 def cramers_v(table: NDArray[np.float64], num_effective: float | None = None) -> tuple[float, int]:
@@ -162,8 +169,8 @@ def _entropy(shares: Floats) -> float:
     return float(-(held * np.log(held)).sum())
 
 
-def _adjusted(coded: Coded, pair: Pair) -> dict[str, Any]:
-    """The cell that departs most from independence, its odds ratio, and the same within strata.
+def _adjusted(coded: Coded, pair: Pair, guard: Guard) -> dict[str, Any]:
+    """The cell that departs most from independence, its odds ratio, the same within strata, and whether to hide it.
 
     Intervals hold for whichever cell that is (Bonferroni over the cells it was chosen from).
     """
@@ -182,6 +189,7 @@ def _adjusted(coded: Coded, pair: Pair) -> dict[str, Any]:
         **_ratio_columns(("mh_ratio", "mh_low", "mh_high"), adjusted),
         "strata": names, "homogeneity_p": homogeneity_p(tables, adjusted.estimate) if names else None,
         "explained": is_explained(marginal, adjusted), "reversal": is_reversed(marginal, adjusted),
+        "suppressed": guard.hides_pair(coded, pair, strata_M * 4 + cell_M),
     }  # fmt: skip
 
 

@@ -100,16 +100,20 @@ def _missing_findings(missing: pa.Table) -> list[tuple[str, str, str]]:
 
 def _association_findings(associations: pa.Table) -> list[tuple[str, str, str]]:
     flagged = [row for row in associations.to_pylist() if row["q_value"] is not None and row["q_value"] < 0.05]
+    hidden = [row for row in associations.to_pylist() if row["suppressed"]]
     found = []
-    for row in flagged[:SHOWN_ASSOCIATIONS]:
+    for row in [*flagged, *hidden][:SHOWN_ASSOCIATIONS]:
+        query = _query("associations", "cramers_v", row, ("attribute_a", "attribute_b", "level_b"))
         other = row["attribute_b"] + (f" = {row['level_b']}" if row["level_b"] else "")
+        if row["suppressed"]:
+            found.append(("suppressed", f"Cramér's V between {row['attribute_a']} and {other}: few persons.", query))
+            continue
         flags = "".join(f", {name}" for name, held in (("explained", row["explained"]), ("reversed", row["reversal"]))
                         if held)  # fmt: skip
         words = (
             f"Cramér's V between {row['attribute_a']} and {other} (95 % {row['low']:.2f} to {row['high']:.2f}, "
             f"q {row['q_value']:.2g} of {row['family_size']} tests{flags})."
         )
-        query = _query("associations", "cramers_v", row, ("attribute_a", "attribute_b", "level_b"))
         found.append((f"{row['cramers_v']:.2f}", words, query))
     return found
 

@@ -20,7 +20,7 @@ import pyarrow as pa
 from ingest.attributes import ABSENT_LEVELS, ATTRIBUTES
 from ingest.census.association import strength
 from ingest.census.coded import NUM_THREADS, Coded, Ints
-from ingest.census.disclosure import is_small
+from ingest.census.guard import NOBODY, Guard, hide_rows
 from ingest.census.intervals import Floats
 from ingest.census.pairs import SITES_AND_DEVICES, Pair, Variable, label_variables, variable
 from ingest.census.permutation import benjamini_hochberg, permutation_p
@@ -64,7 +64,7 @@ class Pictures:
 
 def detectability(
     connection: duckdb.DuckDBPyConnection, coded: Coded, attributes: Sequence[str], pictures: Pictures | None, *,
-    below: int, identifiable: frozenset[str], seed: int = 0,
+    guard: Guard = NOBODY, seed: int = 0,
 ) -> tuple[pa.Table, list[str]]:  # fmt: skip
     """DETECTABILITY_SCHEMA and notes: every attribute read alone (label null), then with every label, riskiest first.
 
@@ -72,7 +72,7 @@ def detectability(
     """
     names = [name for name in dict.fromkeys([*attributes, *SITES_AND_DEVICES])
              if name in coded.occurrences and name not in NOT_IN_PICTURES and not ATTRIBUTES[name].is_list]  # fmt: skip
-    readings, notes = _readings(connection, names, pictures, below if identifiable else 1, seed)
+    readings, notes = _readings(connection, names, pictures, guard.below, seed)
     alone: list[dict[str, Any]] = [
         {"attribute": name, "suppressed": False} | _read(reading) for name, reading in readings.items()
     ]
@@ -82,14 +82,12 @@ def detectability(
         for one, reading in read:
             pair = Pair.of(coded, one, label)
             if pair.varies:
-                hidden = _is_small(coded, pair, identifiable, below)
-                together.append(_risk(pair, reading, seed) | {"suppressed": hidden})
+                together.append(_risk(pair, reading, seed) | {"suppressed": guard.hides_pair(coded, pair)})
     for family in (alone, together):
         for row, q in zip(family, benjamini_hochberg(np.array([row["p_value"] for row in family])), strict=True):
             row |= {"q_value": float(q), "family_size": len(family)}
     alone.sort(key=lambda row: -row["auc"])
-    together.sort(key=lambda row: (row["suppressed"], 0.0 if row["suppressed"] else -row["risk"]))
-    shown = [row | (dict.fromkeys(_FIGURES) if row["suppressed"] else {}) for row in (*alone, *together)]
+    shown = [*alone, *hide_rows(together, _FIGURES, by="risk")]
     return pa.Table.from_pylist(shown, schema=DETECTABILITY_SCHEMA), notes
 
 
@@ -168,14 +166,3 @@ def _risk(pair: Pair, reading: Reading, seed: int) -> dict[str, Any]:
         "utility_high": found["high"], "risk": risk, "low": max(0.0, risk - half), "high": min(1.0, risk + half),
         "p_value": max(permutation_p(pair, generator), reading.p_value),
     }  # fmt: skip
-
-
-def _is_small(coded: Coded, pair: Pair, identifiable: frozenset[str], below: int) -> bool:
-    """Whether few persons of an identifiable data set have the label, or have none."""
-    dataset_M = coded.dataset_N[pair.rows]
-    return any(
-        bool(is_small(len(np.unique(pair.person_M[(dataset_M == place) & (pair.b_M == side)])), below))
-        for place, name in enumerate(coded.datasets)
-        if name in identifiable
-        for side in (0, 1)
-    )

@@ -16,8 +16,11 @@ import scipy.optimize
 import scipy.sparse
 from numpy.typing import NDArray
 
+from ingest.applicability import ATTRIBUTE_APPLIES, NOT_APPLICABLE
 from ingest.attributes import ATTRIBUTES
+from ingest.census.coded import Coded
 from ingest.census.counts import WHOLE_CORPUS
+from ingest.census.overlap import Overlap
 from ingest.errors import GateRefused
 
 Persons = NDArray[np.int64]
@@ -131,58 +134,85 @@ def _extreme(goal: NDArray[np.float64], matrix: NDArray[np.float64], totals: NDA
     return float(solved.fun) if solved.status == 0 else -np.inf
 
 
-def suppress(counts: pa.Table, *, below: int, identifiable: set[str], num_persons: Mapping[str, int]) -> pa.Table:
+def suppress(counts: pa.Table, coded: Coded, *, below: int, identifiable: set[str]) -> pa.Table:
     """COUNTS_SCHEMA with the small cells of identifiable data sets hidden, and all that would give them away.
 
     The level of the whole corpus is hidden wherever a data set's is. A data set of fewer than ``below`` persons is
-    hidden whole, and with it the whole corpus of every attribute: else the rest would be subtracted from it.
-
-    Args: num_persons: of every data set.
+    hidden whole, and with it the whole corpus of every attribute: else the rest would be subtracted from it. Every
+    other table starts from what is hidden here (``ingest.census.guard``).
     """
     rows = counts.to_pylist()
-    if not any(row["dataset"] in identifiable for row in rows):
+    sizes = {name: number for name, number in coded.persons_by_dataset.items() if name in identifiable}
+    if not sizes:
         return counts
-    tiny = {name for name in identifiable if is_small(num_persons.get(name, 0), below)}
+    tiny = {name for name, number in sizes.items() if is_small(number, below)}
+    members: dict[str, list[dict[str, Any]]] = {}
+    for row in rows:
+        members.setdefault(row["attribute"], []).append(row)
+    hidden = _hidden_cells(members, coded, sizes, below)
     added: list[dict[str, Any]] = []
-    for attribute in dict.fromkeys(row["attribute"] for row in rows):
-        members = [row for row in rows if row["attribute"] == attribute]
-        hidden = _hidden_levels(members, attribute, {name: num_persons.get(name, 0) for name in identifiable}, below)
-        present = {(row["level"], row["dataset"]) for row in members}
-        touched = {level for level, _ in hidden}
-        for row in members:
+    for attribute, mine in members.items():
+        present = {(row["level"], row["dataset"]) for row in mine}
+        touched = {level for level, _ in hidden[attribute]}
+        for row in mine:
             whole = row["dataset"] == WHOLE_CORPUS and (tiny or row["level"] in touched)
-            if whole or row["dataset"] in tiny or (row["level"], row["dataset"]) in hidden:
+            if whole or row["dataset"] in tiny or (row["level"], row["dataset"]) in hidden[attribute]:
                 row.update(dict.fromkeys(_COUNTED), suppressed=True)
         added += [
             {"attribute": attribute, "level": level, "dataset": dataset, "suppressed": True}
-            for level, dataset in sorted(hidden - present)
+            for level, dataset in sorted(hidden[attribute] - present)
         ]
     rows = sorted([*rows, *added], key=lambda row: (row["attribute"], row["dataset"], row["level"]))
     return pa.Table.from_pylist(rows, schema=counts.schema)
 
 
+def _hidden_cells(
+    members: Mapping[str, list[dict[str, Any]]], coded: Coded, sizes: Mapping[str, int], below: int
+) -> dict[str, set[Cell]]:
+    """attribute -> (level, data set) to hide. sizes: persons of every identifiable data set.
+
+    What does not apply follows from another column: where that has a hidden level, it is hidden too.
+    """
+    hidden = {name: _hidden_levels(mine, coded, name, sizes, below, set()) for name, mine in members.items()}
+    for name in members.keys() & ATTRIBUTE_APPLIES.keys():
+        told = {dataset for _, dataset in hidden.get(ATTRIBUTE_APPLIES[name].column, ())}
+        if told:
+            hidden[name] = _hidden_levels(members[name], coded, name, sizes, below, told)
+    return hidden
+
+
 def _hidden_levels(
-    members: list[dict[str, Any]], attribute: str, num_persons: Mapping[str, int], below: int
+    members: list[dict[str, Any]], coded: Coded, attribute: str, sizes: Mapping[str, int], below: int, told: set[str]
 ) -> set[Cell]:
-    """(level, data set) to hide of one attribute. num_persons: of every identifiable data set."""
+    """(level, data set) to hide of one attribute. told: data sets where what does not apply is hidden first."""
     levels = sorted({row["level"] for row in members})
-    counted = {(row["level"], row["dataset"]): row["num_persons"] for row in members if row["dataset"] in num_persons}
-    adds_up = not ATTRIBUTES[attribute].is_list
+    counted = {(row["level"], row["dataset"]): row["num_persons"] for row in members if row["dataset"] in sizes}
     hidden: set[Cell] = set()
     for dataset in {name for _, name in counted}:
         persons = np.array([counted.get((level, dataset), 0) for level in levels], np.int64)
-        closed = close_levels(persons, num_persons[dataset], adds_up=adds_up, below=below)
+        first = np.array([dataset in told and level == NOT_APPLICABLE for level in levels]) & (persons > 0)
+        if np.count_nonzero(persons) < 2:
+            first[:] = False  # it applies to no row or to all of them
+        overlap = Overlap.of(coded, attribute, dataset) if ATTRIBUTES[attribute].is_list else None
+        adds_up = overlap is None or overlap.exclusive
+        if overlap is not None and not adds_up:
+            known = coded.occurrences[attribute].levels
+            lacking = dict(zip(known, is_small(overlap.without, below).any(axis=1), strict=True))
+            first |= np.array([lacking[level] for level in levels], bool) & (persons > 0)
+        closed = close_levels(persons, sizes[dataset], adds_up=adds_up, below=below, first=first)
         hidden |= {(levels[place], dataset) for place in np.flatnonzero(closed)}
     return hidden
 
 
-def close_levels(persons: Persons, num_persons: int, *, adds_up: bool, below: int) -> Mask:
+def close_levels(
+    persons: Persons, num_persons: int, *, adds_up: bool, below: int, first: Mask | None = None
+) -> Mask:  # fmt: skip
     """[L] levels of one attribute in one data set of ``num_persons`` that must be hidden.
 
     adds_up: whether a row has one level only. Labels overlap: their counts have no common total, but each has its
-    complement, the persons without it.
+    complement, the persons without it. first: [L] hidden in any case.
     """
-    small = is_small(persons, below)
+    small = is_small(persons, below) | (False if first is None else first)
     if not adds_up:
         return np.asarray(small | is_small(num_persons - persons, below))
     closed = close(
@@ -246,13 +276,20 @@ def _close_sides(sides: Persons, closed: Mask, below: int) -> Mask:
 
 
 def round_totals(persons: pa.Table, counts: pa.Table, *, below: int, identifiable: set[str]) -> pa.Table:
-    """Totals per data set, rounded where any of its cells is hidden, and hidden where they are small themselves."""
+    """Totals by data set and person column: small ones hidden with others beside them, for they add up.
+
+    Rounded where any cell of the data set is hidden.
+    """
     with_hidden = {row["dataset"] for row in counts.to_pylist() if row["suppressed"]} & identifiable
     rows = persons.to_pylist()
-    for row in rows:
-        if row["dataset"] not in with_hidden:
-            continue
-        small = is_small(row["num_persons"], below)
-        for name in ("num_rows", "num_persons"):
-            row[name] = None if small else ROUNDED_TO * round(row[name] / ROUNDED_TO)
+    for dataset in identifiable:
+        members = [row for row in rows if row["dataset"] == dataset]
+        numbers = np.array([row["num_persons"] for row in members], np.int64)
+        small = is_small(numbers, below)
+        if small.any() and numbers.sum() >= below:
+            small = close_levels(numbers, int(numbers.sum()), adds_up=True, below=below)
+        for row, hidden in zip(members, small, strict=True):
+            for name in ("num_rows", "num_persons"):
+                rounded = ROUNDED_TO * round(row[name] / ROUNDED_TO) if dataset in with_hidden else row[name]
+                row[name] = None if hidden else rounded
     return pa.Table.from_pylist(rows, schema=persons.schema)

@@ -11,11 +11,12 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from ingest.attributes import ATTRIBUTES
-from ingest.census.coded import NUM_THREADS, Coded, Ints, runs
-from ingest.census.disclosure import close, is_small
+from ingest.census.coded import NUM_THREADS, Coded, Ints, distinct
+from ingest.census.disclosure import Mask
+from ingest.census.guard import NOBODY, Guard
 from ingest.census.intervals import Z_95, Floats, effective_persons, wilson
+from ingest.census.joint import hidden_cells
 from ingest.census.pairs import Variable, variable
-from ingest.errors import GateRefused
 
 INTERSECTIONS_SCHEMA = pa.schema(
     [
@@ -37,8 +38,8 @@ _FIGURES = ("num_rows", "num_persons", "share", "expected", "lift", "low", "high
 
 
 def intersections(
-    coded: Coded, attributes: Sequence[str], *, order: int, below: int = 1, identifiable: frozenset[str] = frozenset()
-) -> pa.Table:
+    coded: Coded, attributes: Sequence[str], *, order: int, guard: Guard = NOBODY
+) -> pa.Table:  # fmt: skip
     """INTERSECTIONS_SCHEMA of the whole corpus: cells of 2 to ``order`` attributes where 5 rows or more are expected.
 
     Shares are of all rows, expectations among the rows in which all attributes of a cell are known; cells of levels
@@ -48,12 +49,12 @@ def intersections(
     singles = [variable(coded, name) for name in attributes if not ATTRIBUTES[name].is_list]
     singles = [one for one in singles if len(one.levels) > 1]
     populations = _Populations(coded, singles)
-    guarded = np.isin(coded.dataset_P, [coded.datasets.index(name) for name in identifiable & set(coded.datasets)])
+    hidden: dict[tuple[str, ...], Mask] = {}
     frames: list[pa.Table] = []
     with ThreadPoolExecutor(NUM_THREADS) as threads:
         for number in range(2, order + 1):  # lifts of pairs are all there before order 3 asks for them
             crossed = threads.map(
-                lambda variables: _cross(coded, variables, populations.of(variables), guarded, below),
+                lambda variables: _cross(coded, variables, populations.of(variables), guard, hidden),
                 itertools.combinations(singles, number),
             )
             frames += [table for table in crossed if table is not None]
@@ -121,7 +122,11 @@ class _Populations:
 
 
 def _cross(
-    coded: Coded, variables: tuple[Variable, ...], population: _Population, guarded: NDArray[np.bool_], below: int
+    coded: Coded,
+    variables: tuple[Variable, ...],
+    population: _Population,
+    guard: Guard,
+    hidden: dict[tuple[str, ...], Mask],
 ) -> pa.Table | None:
     total = population.num_rows
     shares = [population.shares(one) for one in variables]
@@ -133,21 +138,18 @@ def _cross(
     codes, rows = _cell_codes(variables, shape)
     size = int(np.prod(shape))
     num_rows = np.bincount(codes, minlength=size)
-    cell, person, _ = runs(codes, coded.person_N[rows], size)
-    num_persons = np.bincount(cell, minlength=size)
+    num_persons = distinct(codes, coded.person_N[rows], size)
     observed = num_rows.reshape(shape) / total
     if len(variables) == 2:
         population.note(*variables, num_rows.reshape(shape))
     variance = _log_lift_variance(observed, shares, variables, population).ravel() / population.num_effective
     lift, low, high = _lift_interval(num_rows, expected.ravel(), variance, population.num_effective, total)
-    hidden = np.zeros(size, bool)
-    if guarded.any():
-        inside = np.bincount(cell[guarded[person]], minlength=size).reshape(shape)
-        hidden = _hidden(inside, below).ravel()
+    names = tuple(one.name for one in variables)
+    hidden[names] = hidden_cells(coded, variables, guard, hidden)
     return _frame(
         variables, cells, shape,
         {"num_rows": num_rows, "num_persons": num_persons, "share": num_rows / coded.num_rows,
-         "expected": expected.ravel(), "lift": lift, "low": low, "high": high}, hidden,
+         "expected": expected.ravel(), "lift": lift, "low": low, "high": high}, hidden[names].ravel(),
     )  # fmt: skip
 
 
@@ -203,25 +205,6 @@ def _lift_interval(
     low[empty] = 0.0
     high[empty] = wilson(0.0, num_effective)[1] * total / expected[empty]
     return lift, low, high
-
-
-def _hidden(inside: Ints, below: int) -> NDArray[np.bool_]:
-    """Cells to hide, ``inside`` counting the persons of identifiable data sets.
-
-    Two attributes: with complements until no linear program finds a cell; where that fails, and at order 3, every cell
-    with such persons goes as soon as one is small.
-    """
-    small = is_small(inside, below)
-    if not small.any():
-        return np.asarray(small)
-    if inside.ndim == 2:
-        try:
-            return close(
-                inside, small, rows_open=inside.sum(1) >= below, columns_open=inside.sum(0) >= below, below=below
-            )
-        except GateRefused:
-            pass
-    return np.asarray(inside > 0)
 
 
 def _frame(

@@ -12,8 +12,14 @@ from ingest.attributes import ABSENT_LEVELS, ATTRIBUTES, UNKNOWN_LEVELS
 from ingest.census.association import cramers_v, effective_rows_of
 from ingest.census.coded import Coded, Ints
 from ingest.census.counts import WHOLE_CORPUS
+<<<<<<< HEAD
 from ingest.census.intervals import MIN_PERSONS, Strata, effective_persons, effective_rows, rows_worth, sizes_of, wilson
 from ingest.census.pairs import SITES_AND_DEVICES, Pair, Variable, label_variables, variable
+=======
+from ingest.census.guard import NOBODY, Guard, hide_rows
+from ingest.census.intervals import MIN_PERSONS, Strata, effective_persons, effective_rows, sizes_of, wilson
+from ingest.census.pairs import KNOWN_OR_MISSING, SITES_AND_DEVICES, Pair, Variable, label_variables, variable
+>>>>>>> 243f942 (Hide in every table of a census what the counts hide, and what only two tables together told)
 from ingest.census.permutation import benjamini_hochberg, permutation_p
 
 MISSINGNESS_SCHEMA = pa.schema(
@@ -39,8 +45,10 @@ MISSING_TESTS_SCHEMA = pa.schema(
         ("p_value", pa.float64()),
         ("q_value", pa.float64()),
         ("family_size", pa.int64()),
+        ("suppressed", pa.bool_()),
     ]
 )
+_TESTED = ("cramers_v", "p_value", "q_value")
 
 
 def missingness(coded: Coded, counts: pa.Table, *, num_resamples: int = 1000, seed: int = 0) -> pa.Table:
@@ -112,8 +120,13 @@ def _effective_rows(hits: Ints, sizes: Ints, share: float, num_resamples: int, g
     return effective_rows(*drawn, share, num_rows=int(sizes.sum()), fallback=fallback)
 
 
-def missing_tests(coded: Coded, attributes: Sequence[str], *, seed: int = 0) -> pa.Table:
-    """MISSING_TESTS_SCHEMA: corrected V of "is it known?" with every site, device and label; strongest first."""
+def missing_tests(
+    coded: Coded, attributes: Sequence[str], *, guard: Guard = NOBODY, seed: int = 0
+) -> pa.Table:  # fmt: skip
+    """MISSING_TESTS_SCHEMA: corrected V of "is it known?" with every site, device and label; strongest first.
+
+    Suppressed, and last, is what could give few persons of identifiable data away.
+    """
     rows: list[dict[str, Any]] = []
     for known in _known_or_not(coded, attributes):
         for other in _partners(coded, known.name):
@@ -126,12 +139,11 @@ def missing_tests(coded: Coded, attributes: Sequence[str], *, seed: int = 0) -> 
             rows.append(
                 {"attribute": known.name, "against": other.name, "level": other.label,
                  "cramers_v": cramers_v(table, effective_rows_of(pair, table))[0],
-                 "p_value": permutation_p(pair, generator)}
+                 "p_value": permutation_p(pair, generator), "suppressed": guard.hides_pair(coded, pair)}
             )  # fmt: skip
     for row, q in zip(rows, benjamini_hochberg(np.array([row["p_value"] for row in rows])), strict=True):
         row |= {"q_value": float(q), "family_size": len(rows)}
-    rows.sort(key=lambda row: -row["cramers_v"])
-    return pa.Table.from_pylist(rows, schema=MISSING_TESTS_SCHEMA)
+    return pa.Table.from_pylist(hide_rows(rows, _TESTED, by="cramers_v"), schema=MISSING_TESTS_SCHEMA)
 
 
 def _known_or_not(coded: Coded, attributes: Sequence[str]) -> Iterator[Variable]:
@@ -144,7 +156,7 @@ def _known_or_not(coded: Coded, attributes: Sequence[str]) -> Iterator[Variable]
             [np.isin(found.levels, UNKNOWN_LEVELS), np.isin(found.levels, (NOT_APPLICABLE,))], [1, -1], default=0
         )
         if {0, 1} <= set(place.tolist()):
-            yield Variable(name, ["known", "missing"], place[found.codes])
+            yield Variable(name, KNOWN_OR_MISSING, place[found.codes])
 
 
 def _partners(coded: Coded, attribute: str) -> Iterator[Variable]:

@@ -14,6 +14,8 @@ from ingest.census.intervals import Floats
 MAX_LEVELS = 200
 """Levels told apart in a test; what is rarer is pooled into one, and a note says so."""
 POOLED = "(rarer levels)"
+KNOWN_OR_MISSING = ["known", "missing"]
+"""Levels of the question whether an attribute is known."""
 SENSITIVE = ("sex", "age_band", "race", "skin_type", "language")
 SITES_AND_DEVICES = ("dataset", "manufacturer", "modality")
 

@@ -10,8 +10,9 @@ import scipy.stats
 
 from ingest.attributes import ATTRIBUTES
 from ingest.census.coded import Coded, runs
-from ingest.census.disclosure import close, is_small
+from ingest.census.guard import NOBODY, Guard
 from ingest.census.intervals import MIN_PERSONS, Z_95, Floats, wilson
+from ingest.census.joint import hidden_levels
 from ingest.census.pairs import SENSITIVE, SITES_AND_DEVICES, Pair, label_variables, variable
 
 PREVALENCE_SCHEMA = pa.schema(
@@ -46,27 +47,24 @@ class _Sums:
     nn: Floats
 
 
-def prevalence(
-    coded: Coded, attributes: Sequence[str], *, below: int = 1, identifiable: frozenset[str] = frozenset()
-) -> pa.Table:
+def prevalence(coded: Coded, attributes: Sequence[str], *, guard: Guard = NOBODY) -> pa.Table:
     """PREVALENCE_SCHEMA over rows whose level and labels are known, for sensitive attributes, sites and devices."""
     names = [name for name in dict.fromkeys([*attributes, *SITES_AND_DEVICES])
              if name in coded.occurrences and name in (*SENSITIVE, *SITES_AND_DEVICES)]  # fmt: skip
     groups = [one for one in (variable(coded, name) for name in names) if len(one.levels) > 1]
-    guarded = np.isin(coded.dataset_P, [coded.datasets.index(name) for name in identifiable & set(coded.datasets)])
     rows: list[dict[str, Any]] = []
     for name in [name for name in coded.occurrences if ATTRIBUTES[name].is_list]:
         for label in label_variables(coded, name):
             for group in groups:
                 pair = Pair.of(coded, group, label)
                 if pair.varies:
-                    rows += _of_pair(coded, pair, guarded, below)
+                    rows += _of_pair(coded, pair, guard)
     return pa.Table.from_pylist(rows, schema=PREVALENCE_SCHEMA)
 
 
-def _of_pair(coded: Coded, pair: Pair, guarded: Any, below: int) -> list[dict[str, Any]]:
+def _of_pair(coded: Coded, pair: Pair, guard: Guard) -> list[dict[str, Any]]:
     sums = _sums(pair)
-    hidden = _hidden(coded, pair, guarded, below)
+    hidden = hidden_levels(coded, pair, guard, sums.n > 0)
     rows = []
     for place in np.flatnonzero(sums.n):
         row = {"attribute": pair.a.name, "level": pair.a.levels[place], "label": pair.b.label,
@@ -133,25 +131,3 @@ def _share(sums: _Sums, levels: Any) -> tuple[float, float]:
     if few or spread <= 0:
         return p, float(n**2 / sums.nn[levels].sum())
     return p, min(float(n), p * (1 - p) * float(n) ** 2 / spread)
-
-
-def _hidden(coded: Coded, pair: Pair, guarded: Any, below: int) -> Any:
-    """Levels in which the persons with the label, or those without it, are few and of an identifiable data set."""
-    num_levels = len(pair.a.levels)
-    persons = np.zeros((num_levels, 2), np.int64)
-    mine = guarded[coded.person_N[pair.rows]]
-    if not mine.any():
-        return np.zeros(num_levels, bool)
-    person = pair.person_M[mine]
-    _, dense = np.unique(person, return_inverse=True)
-    for side in (0, 1):
-        chosen = pair.b_M[mine] == side
-        order = dense[chosen]
-        _, order = np.unique(order, return_inverse=True)
-        level, _, _ = runs(pair.a_M[mine][chosen], order, num_levels)
-        persons[:, side] = np.bincount(level, minlength=num_levels)
-    hidden = close(
-        persons, is_small(persons, below), rows_open=np.zeros(num_levels, bool), columns_open=persons.sum(0) >= below,
-        below=below,
-    )  # fmt: skip
-    return hidden.any(1)

@@ -6,6 +6,7 @@ median of its rows, so that n is the number of independent witnesses.
 
 import itertools
 import warnings
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import duckdb
@@ -17,6 +18,7 @@ from numpy.typing import NDArray
 from ingest.applicability import SETTING_APPLIES
 from ingest.attributes import fetch
 from ingest.census.disclosure import is_small
+from ingest.census.guard import NOBODY, Guard, hide_rows
 from ingest.census.permutation import benjamini_hochberg
 from ingest.sample import PERSON_HASH_SQL
 
@@ -43,6 +45,7 @@ PAIRS_SCHEMA = pa.schema(
         ("p_value", pa.float64()),
         ("q_value", pa.float64()),
         ("family_size", pa.int64()),
+        ("suppressed", pa.bool_()),
     ]
 )
 VALUES_SCHEMA = pa.schema(
@@ -64,9 +67,7 @@ MOST_EXACT = 1_000
 Floats = NDArray[np.float64]
 
 
-def protocol(
-    connection: duckdb.DuckDBPyConnection, *, below: int, identifiable: set[str]
-) -> tuple[dict[str, pa.Table], list[str]]:
+def protocol(connection: duckdb.DuckDBPyConnection, *, guard: Guard = NOBODY) -> tuple[dict[str, pa.Table], list[str]]:
     """The tables ``protocol``, ``protocol_pairs`` and ``protocol_values``, and notes on fields left out."""
     connection.execute(
         "CREATE OR REPLACE TEMP TABLE protocol_entries AS WITH entries AS ("
@@ -85,15 +86,20 @@ def protocol(
     lines, pairs = [], []
     for field in continuous:
         values = _values(connection, field)
-        lines += _describe(connection, field, values, below, identifiable)
-        pairs += _compare(field, values)
+        applicable = _applicable(connection, field)
+        hidden = _hidden(field, {name: [len(value)] for name, value in values.items()}, applicable, guard)
+        lines += _describe(connection, field, values, applicable, hidden)
+        pairs += [row | {"suppressed": bool({row["dataset_a"], row["dataset_b"]} & hidden)}
+                  for row in _compare(field, values)]  # fmt: skip
     q_values = benjamini_hochberg(np.array([row["p_value"] for row in pairs]))
     for row, q in zip(pairs, q_values, strict=True):
         row |= {"q_value": float(q), "family_size": len(pairs)}
     tables = {
         "protocol": pa.Table.from_pylist(lines, schema=PROTOCOL_SCHEMA),
-        "protocol_pairs": pa.Table.from_pylist(sorted(pairs, key=lambda row: -row["ks"]), schema=PAIRS_SCHEMA),
-        "protocol_values": _list_values(connection, listed, below, identifiable),
+        "protocol_pairs": pa.Table.from_pylist(
+            hide_rows(pairs, ("ks", "p_value", "q_value"), by="ks"), schema=PAIRS_SCHEMA
+        ),
+        "protocol_values": _list_values(connection, listed, guard),
     }
     return tables, notes
 
@@ -110,40 +116,59 @@ def _values(connection: duckdb.DuckDBPyConnection, field: str) -> dict[str, Floa
 
 
 def _describe(
-    connection: duckdb.DuckDBPyConnection, field: str, values: dict[str, Floats], below: int, identifiable: set[str]
-) -> list[dict[str, Any]]:
+    connection: duckdb.DuckDBPyConnection, field: str, values: dict[str, Floats], applicable: dict[str, list[int]],
+    hidden: set[str],
+) -> list[dict[str, Any]]:  # fmt: skip
     counted = connection.execute(
         "SELECT dataset, count(*) FROM protocol_entries WHERE field = ? GROUP BY dataset", [field]
     ).fetchall()
     num_rows = dict(counted)
-    applicable = _applicable(connection, field)
-    eta2 = rank_eta2(list(values.values()))
+    eta2 = None if hidden & values.keys() else rank_eta2(list(values.values()))
     lines = []
     for dataset, value in values.items():
-        line: dict[str, Any] = {"field": field, "dataset": dataset, "suppressed": False}
-        num_applicable, num_without = applicable[dataset]
-        if dataset in identifiable and (is_small(len(value), below) or is_small(num_without, below)):
-            lines.append(line | {"suppressed": True})
+        line: dict[str, Any] = {"field": field, "dataset": dataset, "suppressed": dataset in hidden}
+        if dataset in hidden:
+            lines.append(line)
             continue
         q1, median, q3 = np.quantile(value, [0.25, 0.5, 0.75])
         figures = {"median": median, "q1": q1, "q3": q3, "eta2": eta2}
-        counts = {"num_rows": num_rows[dataset], "num_applicable": num_applicable, "num_persons": len(value)}
+        counts = {"num_rows": num_rows[dataset], "num_applicable": applicable[dataset][0], "num_persons": len(value)}
         lines.append(line | figures | counts)
     return lines
 
 
-def _applicable(connection: duckdb.DuckDBPyConnection, field: str) -> dict[str, tuple[int, int]]:
-    """By data set: the rows that have the field or could have it, and the persons of those without it."""
+def _applicable(connection: duckdb.DuckDBPyConnection, field: str) -> dict[str, list[int]]:
+    """By data set: the rows that have the field or could have it; persons with a row that lacks it, that could have
+    it and does not, and that could not have it; all persons."""
     applies = SETTING_APPLIES.get(field)
     holds = applies.holds_sql if applies else "true"
     rows = connection.execute(
         "WITH told AS (SELECT dataset, modality, task, "
         f"{PERSON_HASH_SQL} AS person, protocol[?] IS NOT NULL AS has FROM samples) "
-        "SELECT dataset, count(*), count(DISTINCT person) FILTER (NOT has) FROM told "
-        f"WHERE has OR {holds} GROUP BY dataset",
+        f"SELECT dataset, count(*) FILTER (has OR {holds}), count(DISTINCT person) FILTER (NOT has), "
+        f"count(DISTINCT person) FILTER (NOT has AND {holds}), count(DISTINCT person) FILTER (NOT has AND NOT {holds}),"
+        " count(DISTINCT person) FROM told GROUP BY dataset",
         [field],
     ).fetchall()
-    return {dataset: (num_rows, num_without) for dataset, num_rows, num_without in rows}
+    return {dataset: list(numbers) for dataset, *numbers in rows}
+
+
+def _hidden(
+    field: str, persons: Mapping[str, Sequence[int]], applicable: Mapping[str, Sequence[int]], guard: Guard
+) -> set[str]:
+    """Identifiable data sets where the field is hidden: few persons have a value, or are left over.
+
+    Also where a modality is hidden that the field applies to or not: the rows it applies to would tell. persons: by
+    data set, those of every value.
+    """
+    column = SETTING_APPLIES[field].column if field in SETTING_APPLIES else None
+    hidden = set()
+    for dataset in persons.keys() & guard.datasets:
+        _, *lacking, everybody = applicable[dataset]
+        numbers = [*persons[dataset], *lacking, everybody - max(persons[dataset])]
+        if any(is_small(number, guard.below) for number in numbers) or (column and guard.levels(column, dataset)):
+            hidden.add(dataset)
+    return hidden
 
 
 def rank_eta2(groups: list[Floats]) -> float | None:
@@ -173,9 +198,7 @@ def _compare(field: str, values: dict[str, Floats]) -> list[dict[str, Any]]:
     return found
 
 
-def _list_values(
-    connection: duckdb.DuckDBPyConnection, fields: list[str], below: int, identifiable: set[str]
-) -> pa.Table:  # fmt: skip
+def _list_values(connection: duckdb.DuckDBPyConnection, fields: list[str], guard: Guard) -> pa.Table:
     """Values of categorical fields. One small value of identifiable data hides the field there: values add up."""
     rows = fetch(
         connection,
@@ -183,13 +206,16 @@ def _list_values(
         "count(*) / sum(count(*)) OVER (PARTITION BY field, dataset) AS share "
         "FROM protocol_entries GROUP BY field, dataset, value ORDER BY ALL",
     ).to_pylist()
-    rows = [row | {"suppressed": False} for row in rows if row["field"] in fields]
-    small = {(row["field"], row["dataset"]) for row in rows
-             if row["dataset"] in identifiable and is_small(row["num_persons"], below)}  # fmt: skip
-    lines = [
-        {"field": row["field"], "dataset": row["dataset"], "value": None, "suppressed": True}
-        if (row["field"], row["dataset"]) in small
-        else row
-        for row in rows
-    ]
+    lines = []
+    for field in fields:
+        members = [row for row in rows if row["field"] == field]
+        persons: dict[str, list[int]] = {}
+        for row in members:
+            persons.setdefault(row["dataset"], []).append(row["num_persons"])
+        hidden = _hidden(field, persons, _applicable(connection, field), guard)
+        lines += [
+            {"field": field, "dataset": row["dataset"], "suppressed": True} if row["dataset"] in hidden
+            else row | {"suppressed": False}
+            for row in members
+        ]  # fmt: skip
     return pa.Table.from_pylist(lines, schema=VALUES_SCHEMA)

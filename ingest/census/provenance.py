@@ -6,10 +6,12 @@ import duckdb
 import numpy as np
 import pyarrow as pa
 
-from ingest.applicability import MISSING
+from ingest.applicability import MISSING, NOT_APPLICABLE
 from ingest.attributes import ATTRIBUTES, absent_sql, fetch
 from ingest.census.counts import WHOLE_CORPUS
 from ingest.census.disclosure import close, is_small
+from ingest.census.guard import NOBODY, Guard
+from ingest.errors import GateRefused
 from ingest.sample import COLUMNS, PERSON_HASH_SQL, Source
 
 PROVENANCE_SCHEMA = pa.schema(
@@ -36,8 +38,8 @@ def source_sql(attribute: str) -> str:
 
 
 def provenance(
-    connection: duckdb.DuckDBPyConnection, attributes: list[str], *, below: int, identifiable: set[str]
-) -> pa.Table:
+    connection: duckdb.DuckDBPyConnection, attributes: list[str], *, guard: Guard = NOBODY
+) -> pa.Table:  # fmt: skip
     """PROVENANCE_SCHEMA: each attribute's sources per data set and in the whole corpus."""
     rows: list[dict[str, Any]] = []
     for attribute in attributes:
@@ -52,7 +54,7 @@ def provenance(
         totals: dict[str, int] = {}
         for row in found:
             totals[row["dataset"]] = totals.get(row["dataset"], 0) + row["num_rows"]
-        hidden = _hidden(found, below, identifiable)
+        hidden = _hidden(found, attribute, guard)
         for row in found:
             closed = (row["source"], row["dataset"]) in hidden
             figures = {"num_rows": row["num_rows"], "num_persons": row["num_persons"],
@@ -64,16 +66,26 @@ def provenance(
     return pa.Table.from_pylist(rows, schema=PROVENANCE_SCHEMA)
 
 
-def _hidden(rows: list[dict[str, Any]], below: int, identifiable: set[str]) -> set[tuple[str, str]]:
-    """(source, data set) to hide: small ones with their complement, and the same source of the whole corpus."""
+def _hidden(rows: list[dict[str, Any]], attribute: str, guard: Guard) -> set[tuple[str, str]]:
+    """(source, data set) to hide: small ones with others beside them, and the same source of the whole corpus.
+
+    What is missing or does not apply is hidden just as the counts hide it; where they show it, it protects nothing.
+    """
     hidden: set[tuple[str, str]] = set()
-    for dataset in identifiable:
-        members = [row for row in rows if row["dataset"] == dataset]
+    for dataset in guard.datasets:
+        closed = {*guard.levels(attribute, dataset), *guard.levels(f"{attribute}_source", dataset)}
+        members = [row for row in rows if row["dataset"] == dataset
+                   and (row["source"] not in (MISSING, NOT_APPLICABLE) or row["source"] in closed)]  # fmt: skip
         persons = np.array([[row["num_persons"]] for row in members], dtype=np.int64).reshape(-1, 1)
-        mask = close(
-            persons, is_small(persons, below), rows_open=np.zeros(len(members), bool),
-            columns_open=persons.sum(0) >= below, below=below,
-        )  # fmt: skip
+        small = is_small(persons, guard.below)
+        small[:, 0] |= np.array([row["source"] in closed for row in members], bool)
+        try:
+            mask = close(
+                persons, small, rows_open=np.zeros(len(members), bool), columns_open=np.ones(1, bool),
+                below=guard.below,
+            )  # fmt: skip
+        except GateRefused:
+            mask = np.ones_like(small)
         names = [row["source"] for row, one in zip(members, mask[:, 0], strict=True) if one]
         hidden |= {(name, place) for name in names for place in (dataset, WHOLE_CORPUS)}
     return hidden

@@ -21,6 +21,7 @@ from ingest.census.counts import count_levels, count_persons
 from ingest.census.detectability import Pictures, detectability
 from ingest.census.disclosure import close_levels, is_small, round_totals, suppress
 from ingest.census.diversity import summarise
+from ingest.census.guard import Guard, hidden_attributes
 from ingest.census.intersections import intersections
 from ingest.census.missingness import missing_tests, missingness
 from ingest.census.pairs import MAX_LEVELS, with_partners
@@ -52,7 +53,7 @@ def take_census(
     )
     version = DeltaTable(workspace.samples).version()
     before = _earlier_version(workspace, version)
-    tables |= _drift(workspace, config, before, version, identifiable, notes)
+    tables |= _drift(workspace, config, before, version, identifiable, hidden_attributes(tables["counts"]), notes)
     with publishing(workspace.census) as folder:
         folder.mkdir(parents=True)
         for name, table in tables.items():
@@ -99,7 +100,7 @@ def _earlier_version(workspace: Workspace, version: int) -> int | None:
 
 def _drift(
     workspace: Workspace, config: CensusConfig, before: int | None, after: int, identifiable: set[str],
-    notes: list[str],
+    hidden: set[tuple[str, str]], notes: list[str],
 ) -> dict[str, pa.Table]:  # fmt: skip
     """The drift tables, empty where there is nothing to compare with; a note where it is gone."""
     empty = {"drift": drift.DRIFT_SCHEMA.empty_table(), "drift_totals": drift.TOTALS_SCHEMA.empty_table()}
@@ -108,7 +109,7 @@ def _drift(
     try:
         return drift.drift_between(
             workspace.samples, before, after, attributes=config.attributes, below=config.suppress_below,
-            identifiable=identifiable,
+            identifiable=identifiable, hidden=hidden,
         )  # fmt: skip
     except BadInput:
         notes.append(f"drift: version {before} of the samples table is no longer there")
@@ -129,11 +130,11 @@ def measure(
     coded = encode(connection, with_partners(attributes))
     counts = suppress(
         count_levels(coded, attributes, num_resamples=config.num_resamples),
-        below=below, identifiable=identifiable, num_persons=coded.persons_by_dataset,
+        coded, below=below, identifiable=identifiable,
     )  # fmt: skip
-    hidden = {(row["attribute"], row["dataset"]) for row in counts.to_pylist() if row["suppressed"]}
+    guard = Guard.of(counts, coded, below=below, identifiable=identifiable)
+    hidden = hidden_attributes(counts)
     persons = count_persons(connection)
-    guarded = frozenset(identifiable)
     tables = {
         "counts": counts,
         "persons": round_totals(persons, counts, below=below, identifiable=identifiable),
@@ -142,23 +143,19 @@ def measure(
         "missingness": missingness(coded, counts, num_resamples=config.num_resamples),
     }
     steps: dict[str, Callable[[], pa.Table]] = {
-        "associations": lambda: associations(coded, attributes),
-        "prevalence": lambda: prevalence(coded, attributes, below=below, identifiable=guarded),
-        "missing_tests": lambda: missing_tests(coded, attributes),
-        "intersections": lambda: intersections(
-            coded, attributes, order=config.intersections, below=below, identifiable=guarded
-        ),
-        "provenance": lambda: provenance(connection, attributes, below=below, identifiable=identifiable),
+        "associations": lambda: associations(coded, attributes, guard=guard),
+        "prevalence": lambda: prevalence(coded, attributes, guard=guard),
+        "missing_tests": lambda: missing_tests(coded, attributes, guard=guard),
+        "intersections": lambda: intersections(coded, attributes, order=config.intersections, guard=guard),
+        "provenance": lambda: provenance(connection, attributes, guard=guard),
     }
     for name, step in steps.items():
         progress(name)
         tables[name] = step()
     progress("detectability")
-    tables["detectability"], looked = detectability(
-        connection, coded, attributes, pictures, below=below, identifiable=guarded
-    )
+    tables["detectability"], looked = detectability(connection, coded, attributes, pictures, guard=guard)
     progress("protocol")
-    more, notes = protocol(connection, below=below, identifiable=identifiable)
+    more, notes = protocol(connection, guard=guard)
     tables["corrected"], doubts = correct_shares(
         connection, coded, audit=config.audit, declared_error=config.declared_error, hidden=hidden,
         num_resamples=config.num_resamples,

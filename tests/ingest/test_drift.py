@@ -7,10 +7,10 @@ from ingest.sample import Sample, to_table
 
 
 def rows_of(people):
-    """Samples from (id, patient, sex)."""
+    """Samples from (id, patient, sex) and, where they are of interest, labels."""
     return to_table(
-        Sample(sample_id=one, dataset="a", native_id=one, patient_id=patient, sex=sex, labels=["mass"])
-        for one, patient, sex in people
+        Sample(sample_id=one, dataset="a", native_id=one, patient_id=patient, sex=sex, labels=[*labels] or ["mass"])
+        for one, patient, sex, *labels in people
     )
 
 
@@ -90,3 +90,29 @@ def test_a_version_that_does_not_exist_is_refused(tmp_path):
     drifted(tmp_path, PEOPLE)
     with pytest.raises(BadInput, match="expected a version from 0 to 0, got 7"):
         drift_between(tmp_path / "samples", 0, 7, attributes=["sex"], below=11, identifiable=set())
+
+
+def test_moves_that_cancel_are_told_of_few_persons_no_more_than_others(tmp_path):
+    """3 persons go one way and 3 the other, the counts stay: 3 moved in is as telling as 3 fewer."""
+    before, after = (
+        [(f"s{n}", f"p{n}", "female" if n in women else "male") for n in range(100)]
+        for women in (range(50), range(3, 53))
+    )
+    tables = drifted(tmp_path, before, after, identifiable={"a"}, attributes=["sex"])
+    assert all(row["suppressed"] and row["rows_moved_in"] is None for row in tables["drift"].to_pylist())
+    assert all(row["suppressed"] and row["moved"] is None for row in tables["drift_totals"].to_pylist())
+
+
+def test_new_rows_of_few_who_were_there_are_hidden(tmp_path):
+    later = [*PEOPLE, ("new0", "p0", "female"), ("new1", "p1", "female")]
+    tables = drifted(tmp_path, PEOPLE, later, identifiable={"a"})
+    assert all(row["suppressed"] and row["rows_came"] is None for row in tables["drift"].to_pylist())
+    assert all(row["suppressed"] and row["came"] is None for row in tables["drift_totals"].to_pylist())
+
+
+def test_of_a_label_the_few_without_it_are_hidden(tmp_path):
+    """95 of 100 persons have it; the sexes tell the 100."""
+    labels = [["x", "z"]] * 50 + [["x"]] * 45 + [["z"]] * 5
+    rows = [(*one, *has) for one, has in zip(PEOPLE, labels, strict=True)]
+    found = drifted(tmp_path, rows, rows, identifiable={"a"})["drift"].to_pylist()
+    assert {row["attribute"]: row["suppressed"] for row in found} == {"label": True, "sex": False}

@@ -3,7 +3,9 @@
 import pytest
 
 from ingest.attributes import connect_table
-from ingest.census import encode, with_partners
+from ingest.census import CensusConfig, count_levels, encode, suppress, with_partners
+from ingest.census.guard import Guard
+from ingest.census.take import measure
 from ingest.sample import Sample, to_table
 
 
@@ -21,6 +23,31 @@ def coded_corpus():
 def connected():
     """The same rows as a DuckDB connection."""
     return lambda rows: connect_table(table_of(rows))
+
+
+@pytest.fixture
+def measured(connected):
+    """Every table of a census, small cells of ``identifiable`` data sets hidden, as lists of dicts."""
+
+    def make(rows, attributes, *, identifiable=frozenset({"a"}), **settings):
+        config = CensusConfig(attributes=tuple(attributes), num_resamples=100, **settings)
+        tables, _ = measure(connected(rows), config, identifiable=set(identifiable), progress=lambda name: None)
+        return {name: table.to_pylist() for name, table in tables.items()}
+
+    return make
+
+
+@pytest.fixture
+def guard_of():
+    """The guard of a coded corpus, some data sets identifiable."""
+
+    def make(coded, attributes, *, identifiable=frozenset({"a"}), below=11):
+        counts = suppress(
+            count_levels(coded, attributes, num_resamples=0), coded, below=below, identifiable=set(identifiable)
+        )
+        return Guard.of(counts, coded, below=below, identifiable=set(identifiable))
+
+    return make
 
 
 def table_of(rows):

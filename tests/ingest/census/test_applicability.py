@@ -11,6 +11,7 @@ from ingest.applicability import ATTRIBUTE_APPLIES, MISSING, NOT_APPLICABLE
 from ingest.attributes import level_sql
 from ingest.census.counts import count_levels
 from ingest.census.disclosure import suppress
+from ingest.census.guard import Guard
 from ingest.census.intersections import intersections
 from ingest.census.missingness import missing_tests, missingness
 from ingest.census.protocol import protocol
@@ -111,7 +112,7 @@ def test_pairs_within_a_triple_are_of_its_rows(coded_corpus):
 
 
 def test_the_source_of_a_value_that_cannot_be_is_not_missing(connected):
-    table = provenance(connected(ROWS), ["skin_type"], below=11, identifiable=set()).to_pylist()
+    table = provenance(connected(ROWS), ["skin_type"]).to_pylist()
     whole = {row["source"]: row["share"] for row in table if row["dataset"] == "__all__"}
     assert whole == {"metadata": 0.25, MISSING: 0.25, NOT_APPLICABLE: 0.5}
 
@@ -122,17 +123,16 @@ def test_a_setting_is_known_among_the_modalities_that_have_it(connected):
         + people(10, 100, modality="x_ray")
         + people(50, 200, modality="ultrasound")
     )
-    (line,) = protocol(connected(rows), below=11, identifiable=set())[0]["protocol"].to_pylist()
+    (line,) = protocol(connected(rows))[0]["protocol"].to_pylist()
     assert (line["num_rows"], line["num_applicable"], line["num_persons"]) == (30, 40, 30)
-    (hidden,) = protocol(connected(rows), below=11, identifiable={"a"})[0]["protocol"].to_pylist()
+    (hidden,) = protocol(connected(rows), guard=Guard(datasets=frozenset({"a"}), below=11))[0]["protocol"].to_pylist()
     assert hidden["suppressed"] and hidden["num_applicable"] is None  # 10 persons without it would be told
 
 
 def test_few_persons_whom_it_does_not_apply_to_are_hidden_with_the_share(coded_corpus):
     coded = coded_corpus(ROWS[60:100] + people(5, modality="x_ray"), ["skin_type"])
     counts = suppress(
-        count_levels(coded, ["skin_type"], num_resamples=100),
-        below=11, identifiable={"a"}, num_persons=coded.persons_by_dataset,
+        count_levels(coded, ["skin_type"], num_resamples=100), coded, below=11, identifiable={"a"},
     )  # fmt: skip
     assert all(row["suppressed"] for row in missingness(coded, counts).to_pylist())
 

@@ -12,6 +12,7 @@ from sklearn.metrics import roc_auc_score
 from ingest.attributes import connect_table
 from ingest.census import CensusConfig, encode, take_census, with_partners
 from ingest.census.detectability import Pictures, detectability
+from ingest.census.guard import NOBODY
 from ingest.census.picture_sample import sample_pictures
 from ingest.census.reading_off import _auc_with_error, _Fold, _fold_aucs, read_off
 from ingest.disguise import HiddenFolder, hidden_name
@@ -49,11 +50,13 @@ def films(folder, *, stamps, goes_with_label, seed=0):
     return to_table(rows)
 
 
-def measured(folder, table, *, identifiable=frozenset(), below=11, cache=None):
+def measured(folder, table, *, guard_of=None, cache=None):
     connection = connect_table(table)
     coded = encode(connection, with_partners(["sex"]))
     pictures = Pictures({"a": folder}, cache or folder / "cache.parquet", 1000)
-    found, notes = detectability(connection, coded, ["sex"], pictures, below=below, identifiable=identifiable)
+    found, notes = detectability(
+        connection, coded, ["sex"], pictures, guard=guard_of(coded, ["sex"]) if guard_of else NOBODY
+    )
     return {(row["attribute"], row["label"]): row for row in found.to_pylist()}, notes
 
 
@@ -107,11 +110,11 @@ def test_a_picture_that_does_not_open_is_left_out_and_told(tmp_path):
 
 
 @pytest.mark.parametrize("has_finding", [True, False])
-def test_few_persons_with_a_finding_or_without_one_are_not_told(tmp_path, has_finding):
+def test_few_persons_with_a_finding_or_without_one_are_not_told(tmp_path, guard_of, has_finding):
     table = films(tmp_path, stamps=True, goes_with_label=True)
     labels = [["rare"] if (number < 5) == has_finding else ["none"] for number in range(NUM_PERSONS)]
     table = table.set_column(table.column_names.index("labels"), table.schema.field("labels"), [labels])
-    rows, _ = measured(tmp_path, table, identifiable=frozenset({"a"}))
+    rows, _ = measured(tmp_path, table, guard_of=guard_of)
     hidden = [row for (_, label), row in rows.items() if label]
     assert len(hidden) == 4 and {row["suppressed"] for row in hidden} == {True}
     assert {row[name] for row in hidden for name in ("risk", "utility", "auc", "p_value", "num_persons")} == {None}

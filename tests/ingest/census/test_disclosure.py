@@ -136,9 +136,7 @@ def people(dataset, **levels):
 
 def hidden_counts(coded, identifiable):
     counts = count_levels(coded, ["sex"], num_resamples=100)
-    return suppress(
-        counts, below=BELOW, identifiable=identifiable, num_persons=coded.persons_by_dataset
-    ), counts  # fmt: skip
+    return suppress(counts, coded, below=BELOW, identifiable=identifiable), counts
 
 
 def test_a_small_level_is_hidden_in_its_data_set_and_in_the_whole(coded_corpus):

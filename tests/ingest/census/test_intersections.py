@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from ingest.census.intersections import _hidden, intersections
+from ingest.census.intersections import intersections
 
 
 def crossed(coded, **options):
@@ -57,17 +57,23 @@ def test_three_attributes(coded_corpus):
     assert cell["order"] == 3 and cell["num_rows"] == 20 and cell["lift"] == pytest.approx(20 / 12.5)
 
 
-def test_small_cells_of_identifiable_data_are_hidden_with_a_rectangle(coded_corpus):
-    cells = crossed(coded_corpus(ROWS, ["sex"]), below=11, identifiable=frozenset({"a", "b"}))
+def test_small_cells_of_identifiable_data_are_hidden_with_a_rectangle(coded_corpus, guard_of):
+    coded = coded_corpus(ROWS, ["sex"])
+    cells = crossed(coded, guard=guard_of(coded, ["sex"], identifiable={"a", "b"}))
     assert all(cell["suppressed"] and cell["lift"] is None for cell in cells.values())
-    public = crossed(coded_corpus(ROWS, ["sex"]), below=11, identifiable=frozenset())
+    public = crossed(coded, guard=guard_of(coded, ["sex"], identifiable=set()))
     assert not any(cell["suppressed"] for cell in public.values())
 
 
-def test_at_order_three_one_small_cell_hides_all_with_such_persons():
-    inside = np.array([[[3, 0], [50, 60]], [[70, 80], [90, 0]]])
-    assert _hidden(inside, 11).tolist() == (inside > 0).tolist()
-    assert not _hidden(inside + 20, 11).any()
+def test_at_order_three_one_small_cell_hides_all(coded_corpus, guard_of):
+    rows = [row | {"dataset": "a", "modality": "x_ray" if n % 20 else "ultrasound"} for n, row in enumerate(ROWS * 3)]
+    rows = [row | {"patient_id": str(n), "view": "AP" if n % 2 else "PA"} for n, row in enumerate(rows)]
+    names = ["sex", "modality", "view"]
+    coded = coded_corpus(rows, names)
+    table = intersections(coded, names, order=3, guard=guard_of(coded, names)).to_pylist()
+    assert all(row["suppressed"] for row in table if row["order"] == 3)
+    shown = {(row["attribute_1"], row["attribute_2"]) for row in table if not row["suppressed"]}
+    assert ("sex", "view") in shown and ("sex", "modality") not in shown
 
 
 def test_attributes_known_of_the_same_half_do_not_meet_more_often_for_it(coded_corpus):

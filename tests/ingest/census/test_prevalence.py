@@ -34,8 +34,8 @@ def test_rows_of_one_person_are_one_witness(coded_corpus):
     assert often["num_rows"] == 900 and often["num_persons"] == 100
 
 
-def test_few_persons_with_a_label_are_hidden(coded_corpus):
+def test_few_persons_with_a_label_are_hidden(coded_corpus, guard_of):
     coded = coded_corpus(people("female", 5, 70) + people("male", 40, 80), ["sex"])
-    row = of_women(coded, below=11, identifiable=frozenset({"a"}))
+    row = of_women(coded, guard=guard_of(coded, ["sex"]))
     assert row["suppressed"] and row["prevalence"] is None
-    assert not of_women(coded, below=11)["suppressed"]
+    assert not of_women(coded, guard=guard_of(coded, ["sex"], identifiable=frozenset()))["suppressed"]
