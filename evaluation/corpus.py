@@ -139,8 +139,15 @@ def is_absent(row: Row) -> bool:
 
 
 def numbered(associations: list[Row]) -> list[Row]:
-    """Only pairs whose strength is a number."""
-    return [row for row in associations if row["cramers_v"] is not None and math.isfinite(row["cramers_v"])]
+    """Pairs whose strength is a number, strongest first, then those that are suppressed."""
+    known = [row for row in associations if row["cramers_v"] is not None and math.isfinite(row["cramers_v"])]
+    hidden = [row for row in associations if row.get("suppressed")]
+    return [*sorted(known, key=lambda row: -row["cramers_v"]), *hidden]
+
+
+def open_pairs(associations: Sequence[Row]) -> list[Row]:
+    """Those that are not suppressed."""
+    return [row for row in associations if not row.get("suppressed")]
 
 
 def _datasets(workspace: Workspace, hidden: list[list[str]]) -> list[Row]:

@@ -2,9 +2,9 @@
 
 from evaluation.actions import findings_of
 from evaluation.census_figures import association_strengths, is_known, pair_words
-from evaluation.corpus import Corpus, Row
+from evaluation.corpus import Corpus, Row, open_pairs
 from evaluation.figures import fragment
-from evaluation.page import BLUE, Markup, Section, bar, folded, name_of, note, table, text, whole
+from evaluation.page import BLUE, SUPPRESSED, Markup, Section, bar, folded, name_of, note, table, text, whole
 from evaluation.rows import EVERYTHING
 from ingest.percent import percent
 
@@ -56,25 +56,27 @@ def _reference(rows: list[Row]) -> Markup:
 
 
 def _associations(associations: list[Row], *, figures: bool) -> Markup:
-    ranked = sorted(associations, key=lambda row: -row["cramers_v"])
     explained = (
         "Cramér's V, corrected for its bias: 0 says that one tells nothing about the other, 1 that it fixes it. "
         "Rows where both are known; intervals and p over persons"
     )
-    family = next((row["family_size"] for row in ranked if row.get("family_size")), None)
+    shown = open_pairs(associations)[:SHOWN_PAIRS]
+    family = next((row["family_size"] for row in associations if row.get("family_size")), None)
     explained += f"; p corrected for {whole(family)} tests (Benjamini-Hochberg)." if family else "."
     body = note(explained)
-    if figures:
-        body += fragment(association_strengths(ranked[:SHOWN_PAIRS]), anchor="figure-associations")
-    body += association_table(ranked[:SHOWN_PAIRS])
-    if len(ranked) > SHOWN_PAIRS:
-        body += folded(f"{len(ranked) - SHOWN_PAIRS} weaker pairs", association_table(ranked[SHOWN_PAIRS:]))
+    if figures and shown:
+        body += fragment(association_strengths(shown), anchor="figure-associations")
+    body += association_table(associations[:SHOWN_PAIRS])
+    rest = associations[SHOWN_PAIRS:]
+    if rest:
+        words = "weaker or suppressed" if any(row.get("suppressed") for row in rest) else "weaker"
+        body += folded(f"{len(rest)} {words} pairs", association_table(rest))
     return body
 
 
 def association_table(rows: list[Row]) -> Markup:
     cells = [
-        [
+        [text(pair_words(row)), "", *[SUPPRESSED] * 4, "–"] if row.get("suppressed") else [
             text(pair_words(row)) + ("" if is_known(row) else " (may be chance)"), bar(row["cramers_v"], BLUE),
             f"{row['cramers_v']:.2f}", number_between(row.get("low"), row.get("high")),
             whole(row.get("num_persons") or row["num_rows"]), text(p_text(row.get("q_value", row["p_value"]))),

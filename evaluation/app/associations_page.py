@@ -6,7 +6,7 @@ from dash import html
 
 from evaluation.app.parts import SUPPRESSED, aria, button, graph, note, section, table
 from evaluation.census_figures import association_strengths, is_known, pair_words, shortcut_risks
-from evaluation.corpus import Corpus, Row, census_rows
+from evaluation.corpus import Corpus, Row, census_rows, open_pairs
 from evaluation.finding_sections import flag_words, number_between, p_text
 from evaluation.page import name_of, sentence_case, whole
 from evaluation.rows import EVERYTHING
@@ -45,12 +45,15 @@ def layout(corpus: Corpus) -> Any:
 
 
 def _pairs(corpus: Corpus) -> Any:
-    ranked = sorted(corpus.associations, key=lambda row: -row["cramers_v"])
+    ranked = corpus.associations
     if not ranked:
         return section("What goes together", note("No associations yet: run `biascarevl census`."), anchor="pairs")
     family = next((row["family_size"] for row in ranked if row.get("family_size")), None)
     corrected = f" p is corrected for {whole(family)} tests (Benjamini-Hochberg)." if family else ""
+    hidden_words = ", suppressed ones last" if len(open_pairs(ranked)) < len(ranked) else ""
     rows = [
+        [button(sentence_case(pair_words(row)), kind="pair", key=key_of(row)), *[SUPPRESSED] * 5, "–"]
+        if row.get("suppressed") else
         [button(sentence_case(pair_words(row)), kind="pair", key=key_of(row)), f"{row['cramers_v']:.2f}",
          number_between(row.get("low"), row.get("high")), whole(row.get("num_persons")), whole(row["num_rows"]),
          p_text(row.get("q_value", row["p_value"])), flag_words(row) if is_known(row) else "may be chance"]
@@ -63,13 +66,13 @@ def _pairs(corpus: Corpus) -> Any:
             f"hollow mark may be chance. Intervals and p are over persons.{corrected}"
         ),
         graph(
-            association_strengths(ranked[:SHOWN_PAIRS]), name="pairs-figure",
+            association_strengths(open_pairs(ranked)[:SHOWN_PAIRS]), name="pairs-figure",
             words="Strength of each pair with its interval, strongest first; the table below holds the same numbers",
         ),
         note("Choose a pair to see its cells. " + EXPLAINED),
         table(
             ["Pair", "V", "95 %", "Persons", "Rows", "p", "Adjusted"], rows,
-            caption=f"All {len(rows)} pairs, strongest first",
+            caption=f"All {len(rows)} pairs, strongest first" + hidden_words,
         ),
         html.Div(id="pair", tabIndex="-1", **aria(live="polite")),
         anchor="pairs",

@@ -12,14 +12,9 @@ from ingest.attributes import ABSENT_LEVELS, ATTRIBUTES, UNKNOWN_LEVELS
 from ingest.census.association import cramers_v, effective_rows_of
 from ingest.census.coded import Coded, Ints
 from ingest.census.counts import WHOLE_CORPUS
-<<<<<<< HEAD
-from ingest.census.intervals import MIN_PERSONS, Strata, effective_persons, effective_rows, rows_worth, sizes_of, wilson
-from ingest.census.pairs import SITES_AND_DEVICES, Pair, Variable, label_variables, variable
-=======
 from ingest.census.guard import NOBODY, Guard, hide_rows
-from ingest.census.intervals import MIN_PERSONS, Strata, effective_persons, effective_rows, sizes_of, wilson
+from ingest.census.intervals import MIN_PERSONS, Strata, effective_persons, effective_rows, rows_worth, sizes_of, wilson
 from ingest.census.pairs import KNOWN_OR_MISSING, SITES_AND_DEVICES, Pair, Variable, label_variables, variable
->>>>>>> 243f942 (Hide in every table of a census what the counts hide, and what only two tables together told)
 from ingest.census.permutation import benjamini_hochberg, permutation_p
 
 MISSINGNESS_SCHEMA = pa.schema(
