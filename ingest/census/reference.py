@@ -5,13 +5,15 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import scipy.sparse
 from numpy.typing import NDArray
 
 from ingest.attributes import ABSENT_LEVELS
-from ingest.census.coded import Coded, Ints, runs
+from ingest.census.coded import Coded
 from ingest.census.config import Reference
 from ingest.census.counts import WHOLE_CORPUS
-from ingest.census.intervals import Floats, wilson
+from ingest.census.distance import NUM_NULL, Sparse, distance, null_distances
+from ingest.census.intervals import MIN_PERSONS, Floats, effective_persons, rows_worth, wilson
 
 REFERENCE_SCHEMA = pa.schema(
     [
@@ -32,7 +34,6 @@ REFERENCE_SCHEMA = pa.schema(
         ("suppressed", pa.bool_()),
     ]
 )
-NUM_NULL = 2_000
 
 
 def compare(coded: Coded, reference: Reference | None, *, hidden: set[tuple[str, str]], seed: int = 0) -> pa.Table:
@@ -68,46 +69,47 @@ def _against(
     if place < len(coded.datasets):
         known &= coded.dataset_N == place
     levels = sorted({*(found.levels[code] for code in np.unique(found.codes[known])), *shares})
-    counts, num_effective = _known_counts(coded, attribute, known, levels)
+    persons = _rows_by_person(coded, attribute, known, levels)
+    counts = np.asarray(persons.sum(0)).ravel()
     if counts.sum() == 0:
         return []
     p = counts / counts.sum()
     q = np.array([shares.get(level, 0.0) for level in levels])
-    d, null = float(distance(p, q)), distance(generator.multinomial(max(1, round(num_effective)), q, NUM_NULL), q)
+    d, null = float(distance(p, q)), null_distances(persons, q, generator)
     tested = {
         "d": d, "null_95": float(np.quantile(null, 0.95)),
         "p_value": (1 + int((null >= d - 1e-12).sum())) / (NUM_NULL + 1),
     }  # fmt: skip
     rows = []
-    for level, observed, expected in zip(levels, p, q, strict=True):
-        low, high = wilson(float(observed), num_effective)
+    for level, observed, expected, worth in zip(levels, p, q, _worth(persons), strict=True):
+        low, high = wilson(float(observed), float(worth))
         ratios = [value / expected if expected else None for value in (observed, low, high)]
         rows.append({"level": level, "observed": observed, "expected": expected,
                      **dict(zip(("ratio", "low", "high"), ratios, strict=True)), **tested})  # fmt: skip
     return rows
 
 
-def _known_counts(coded: Coded, attribute: str, known: Any, levels: list[str]) -> tuple[Ints, float]:
-    """Rows by level, and their number over the design effect of a test of fit (Rao and Scott 1981)."""
+def _rows_by_person(coded: Coded, attribute: str, known: NDArray[np.bool_], levels: list[str]) -> Sparse:
+    """[m, K] rows of each person by level, of those with a known one."""
     found = coded.occurrences[attribute]
-    place = np.array([levels.index(level) if level in levels else -1 for level in found.levels])
+    place = np.array([levels.index(level) if level in levels else 0 for level in found.levels])
     person = coded.person_N[known]
     dense = np.cumsum(np.append(False, person[1:] != person[:-1])) if len(person) else person
-    level, _, hits = runs(place[found.codes[known]], dense.astype(np.int64), len(levels))
-    counts = np.bincount(level, weights=hits, minlength=len(levels)).astype(np.int64)
-    n, num_levels = counts.sum(), int((counts > 0).sum())
-    sizes = np.bincount(dense) if len(dense) else np.zeros(0)
-    if num_levels < 2:
-        return counts, float(n**2 / (sizes.astype(float) ** 2).sum()) if n else 0.0
-    together = (hits**2 / (counts[level] / n)).sum() - (sizes.astype(float) ** 2).sum()
-    return counts, float(n / max(1.0, together / (n * (num_levels - 1))))
+    shape = (int(dense[-1]) + 1 if len(dense) else 0, len(levels))
+    rows = scipy.sparse.coo_array((np.ones(len(dense)), (dense, place[found.codes[known]])), shape=shape)
+    return rows.tocsr()
 
 
-def distance(p: NDArray[Any], q: Floats) -> Floats:
-    """Root of the Jensen-Shannon divergence in base 2, in [0, 1], of shares or counts [..., K] from shares q [K]."""
-    p = p / p.sum(-1, keepdims=True)
-    middle = (p + q) / 2
-    with np.errstate(divide="ignore", invalid="ignore"):
-        from_p = np.where(p > 0, p * np.log2(p / middle), 0.0).sum(-1)
-        from_q = np.where(q > 0, q * np.log2(q / middle), 0.0).sum(-1)
-    return np.sqrt(np.clip((from_p + from_q) / 2, 0, 1))
+def _worth(persons: Sparse) -> Floats:
+    """[K] independent rows behind each level's share, by the rules of ``ingest.census.intervals``."""
+    sizes = np.asarray(persons.sum(1)).ravel()
+    parts = persons.tocoo()
+    level, person = parts.coords[1], parts.coords[0]
+    kish = effective_persons(sizes)
+    worth = rows_worth(
+        level, parts.data, sizes[person], num_rows=sizes.sum(), num_effective=kish, num_levels=persons.shape[1]
+    )
+    with_level = np.bincount(level, minlength=persons.shape[1])
+    only_level = np.bincount(level[parts.data == sizes[person]], minlength=persons.shape[1])
+    few = np.minimum(with_level, len(sizes) - only_level) < MIN_PERSONS
+    return np.where(few | np.isinf(worth), np.minimum(worth, kish), np.minimum(worth, sizes.sum()))
