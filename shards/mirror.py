@@ -26,7 +26,7 @@ MOVING = f"{SENDING}/moving.json"
 """What lay at its name when files began to move: {name: sha256}; and what moves to its name: {name: sha256}."""
 
 Progress = Callable[[int, int], None]
-"""Told (files sent, files to send)."""
+"""Told (samples sent, samples to send)."""
 
 T = TypeVar("T")
 
@@ -37,15 +37,22 @@ def mirror(folder: Path, url: str, *, progress: Progress | None = None) -> int:
     Raises: BadInput for a store that is unknown, missing, out of reach or not ours to write; BiasCareError where it
     fails on the way.
     """
+    published = published_at(url)
     store = Store.at(url)
-    if not store.can_be_written:
-        raise BadInput(f"{store.shown}: expected a store that can be written to, got {store.protocol}://: read only")
     with told():
-        published = Store.at(url, waits_s=FIRST_WAITS_S).read(MANIFEST)
         num_sent = _replace(store, published, folder, progress)
         store.forget_broken_uploads()
         store.remove_folder(SENDING)
         return num_sent
+
+
+def published_at(url: str) -> bytes | None:
+    """The manifest that stands there. Raises: BadInput for a store that ``mirror`` could not fill."""
+    store = Store.at(url, waits_s=FIRST_WAITS_S)
+    if not store.can_be_written:
+        raise BadInput(f"{store.shown}: expected a store that can be written to, got {store.protocol}://: read only")
+    with told():
+        return store.read(MANIFEST)
 
 
 def wanted_files(manifest: dict[str, Any]) -> dict[str, str]:
@@ -76,7 +83,8 @@ def for_all(names: Iterable[str], act: Callable[[str], T]) -> list[T]:
 
 
 def _replace(store: Store, published: bytes | None, folder: Path, progress: Progress | None) -> int:
-    there, wanted = store.sizes(), wanted_files(read_manifest(folder / MANIFEST))
+    manifest, there = read_manifest(folder / MANIFEST), store.sizes()
+    wanted = wanted_files(manifest)
     size_of = {name: (folder / name).stat().st_size for name in wanted}
     at_name = _at_name(store, published, there)
     kept = {n: digest for n, digest in wanted.items() if (at_name.get(n), there.get(n)) == (digest, size_of[n])}
@@ -85,7 +93,8 @@ def _replace(store: Store, published: bytes | None, folder: Path, progress: Prog
     if not moving and not strays and published == (folder / MANIFEST).read_bytes():
         return 0
     missing = {n: _beside(n, digest) for n, digest in moving.items() if there.get(_beside(n, digest)) != size_of[n]}
-    _send(store, folder, missing, progress)
+    num_samples = {line["path"]: line["num_samples"] for line in manifest["shards"] if line["path"] in missing}
+    _send(store, folder, missing, num_samples, progress)
     store.send(folder / MANIFEST, f"{SENDING}/{MANIFEST}")
     store.write(MOVING, json.dumps({"kept": kept, "moving": moving}).encode())
     store.remove(MANIFEST)
@@ -113,15 +122,21 @@ def _at_name(store: Store, published: bytes | None, there: Mapping[str, int]) ->
     return {}
 
 
-def _send(store: Store, folder: Path, targets: Mapping[str, str], progress: Progress | None) -> None:
-    lock, done = Lock(), 0
+def _send(
+    store: Store,
+    folder: Path,
+    targets: Mapping[str, str],
+    num_samples: Mapping[str, int],
+    progress: Progress | None,
+) -> None:
+    lock, done, total = Lock(), 0, sum(num_samples.values())
 
     def send(name: str) -> None:
         nonlocal done
         store.send(folder / name, targets[name])
         with lock:
-            done += 1
+            done += num_samples.get(name, 0)
             if progress:
-                progress(done, len(targets))
+                progress(done, total)
 
     for_all(targets, send)

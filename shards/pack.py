@@ -27,7 +27,7 @@ from ingest.workspace import Workspace, locked_file, put_in_place, write_json
 from shards.assignment import PlannedShard, limit_memory, plan_shards, rows_of_shards
 from shards.earlier import EarlierPack
 from shards.manifest import INDEX_SCHEMA, PackedShard, manifest_of, read_manifest, sha256_of
-from shards.mirror import mirror
+from shards.mirror import mirror, published_at
 from shards.parallel import num_cores, run_jobs
 from shards.recipe import ShardsConfig, recipe_of
 from shards.shard_job import ShardJob, to_ipc, write_shard
@@ -38,7 +38,7 @@ ROWS_PER_PROCESS = 2_000
 ROWS_PER_INDEX_GROUP = 16_384
 """Small enough that the rows of one shard are found without reading much of the index."""
 Progress = Callable[[int, int], None]
-"""Told (samples done, samples in all)."""
+"""Told (samples done, samples in all): of packing, then of sending where there is a store."""
 
 
 @dataclass(frozen=True)
@@ -85,6 +85,8 @@ def pack(
         raise BadInput(f"{workspace.samples}: expected labelled samples with a picture, got none to pack")
     if unknown := {shard.dataset for shard in planned} - roots.keys():
         raise BadInput(f"pack: expected a folder for every dataset of the samples table, got none for {min(unknown)}")
+    if config.store:
+        published_at(config.store)  # told now, not after hours of packing
     total = sum(shard.num_samples for shard in planned)
     processes = num_processes or min(num_cores(), len(planned), total // ROWS_PER_PROCESS)
     with locked_file(workspace.root / ".shards.lock"), _told_when_full(workspace.root):
@@ -101,7 +103,7 @@ def pack(
         shards = [finished[shard.path] for shard in planned]
         corpus = _publish(workspace, partial, shards, config, samples_version)
         if config.store:
-            mirror(workspace.shards, config.store)
+            mirror(workspace.shards, config.store, progress=progress)
     return {
         "num_shards": len(shards),
         "num_samples": total,

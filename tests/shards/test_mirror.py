@@ -39,6 +39,13 @@ def test_a_copy_holds_the_same_bytes_and_is_sent_once(shards, url):
     assert mirror(shards, url) == 0
 
 
+def test_progress_counts_the_samples_sent(shards, url):
+    told = []
+    mirror(shards, url, progress=lambda done, total: told.append((done, total)))
+    total = pq.read_metadata(shards / "index.parquet").num_rows
+    assert told[-1] == (total, total) and sorted(told) == told
+
+
 def test_only_what_differs_is_sent_and_strays_go(corpus_copy, shards, url):
     mirror(shards, url)
     from flows.config import load_config
@@ -63,8 +70,11 @@ def tars(store):
 
 
 def test_an_interrupted_copy_shows_no_manifest_and_goes_on(shards, url):
+    told = []
+
     def stop(done, total):
-        if done >= 3:
+        told.append(done)
+        if len(told) >= 3:
             raise OSError("line cut")
 
     with pytest.raises(OSError, match="line cut"):

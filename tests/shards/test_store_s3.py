@@ -188,6 +188,10 @@ def test_what_a_user_must_change_is_one_line_of_bad_input(corpus_copy, monkeypat
     assert str(told.value).count(URL) == 1 and "\n" not in str(told.value)
     with pytest.raises(BadInput, match=says):
         opened(Workspace(corpus_copy / "work"), store=URL)
+    config = load_config(path)
+    roots = {dataset.name: dataset.root for dataset in config.datasets}
+    with pytest.raises(BadInput, match=says):  # before anything is packed
+        pack(config.workspace, roots, config.shards, samples_version=0, progress=pytest.fail)
     if trouble == "credentials":
         code, said = verified(path)
         assert code == 2 and says in said and "Traceback" not in said
