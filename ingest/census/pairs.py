@@ -6,7 +6,6 @@ from functools import cached_property
 
 import numpy as np
 
-from ingest.applicability import MISSING
 from ingest.attributes import ABSENT_LEVELS, ATTRIBUTES
 from ingest.census.coded import Coded, Ints
 from ingest.census.intervals import Floats
@@ -96,14 +95,13 @@ def label_variables(coded: Coded, name: str) -> Iterator[Variable]:
     found = coded.occurrences[name]
     counts = np.bincount(found.codes, minlength=len(found.levels))
     labelled = found.rows[found.codes != found.missing]
-    for code in np.argsort(-counts, kind="stable")[: MAX_LEVELS + 1]:
-        if found.levels[code] != MISSING:
-            rows = found.rows[found.codes == code]
-            gives = np.bincount(coded.dataset_N[rows], minlength=len(coded.datasets)) > 0
-            codes = np.full(coded.num_rows, -1)
-            codes[labelled[gives[coded.dataset_N[labelled]]]] = 0
-            codes[rows] = 1
-            yield Variable(name, ["no", "yes"], codes, found.levels[code])
+    for code in [code for code in np.argsort(-counts, kind="stable") if code != found.missing][:MAX_LEVELS]:
+        rows = found.rows[found.codes == code]
+        gives = np.bincount(coded.dataset_N[rows], minlength=len(coded.datasets)) > 0
+        codes = np.full(coded.num_rows, -1)
+        codes[labelled[gives[coded.dataset_N[labelled]]]] = 0
+        codes[rows] = 1
+        yield Variable(name, ["no", "yes"], codes, found.levels[code])
 
 
 def with_partners(attributes: Sequence[str]) -> list[str]:

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 from deltalake import DeltaTable
 
 from ingest import drift
-from ingest.attributes import ATTRIBUTES, connect_samples, quoted
+from ingest.attributes import ABSENT_LEVELS, ATTRIBUTES, connect_samples, quoted
 from ingest.census import concentration
 from ingest.census.association import associations
 from ingest.census.coded import Coded, encode
@@ -20,7 +20,7 @@ from ingest.census.corrected import correct_shares
 from ingest.census.counts import count_levels, count_persons
 from ingest.census.detectability import Pictures, detectability
 from ingest.census.disclosure import close_levels, is_small, round_totals, suppress
-from ingest.census.diversity import summarise
+from ingest.census.diversity import known_persons, summarise
 from ingest.census.guard import Guard, hidden_attributes
 from ingest.census.intersections import intersections
 from ingest.census.missingness import missing_tests, missingness
@@ -138,7 +138,7 @@ def measure(
     tables = {
         "counts": counts,
         "persons": round_totals(persons, counts, below=below, identifiable=identifiable),
-        "summaries": summarise(counts),
+        "summaries": summarise(counts, known_persons(coded, attributes)),
         "reference": compare(coded, config.reference, hidden=hidden),
         "missingness": missingness(coded, counts, num_resamples=config.num_resamples),
     }
@@ -170,9 +170,11 @@ def _notes(coded: Coded) -> list[str]:
     for name, found in coded.occurrences.items():
         if found.levels == [found.levels[found.missing]] and found.missing >= 0:
             notes.append(f"{name}: missing on every row; counted, not tested")
-        elif ATTRIBUTES[name].is_list and (rest := len(found.levels) - (found.missing >= 0) - MAX_LEVELS) > 0:
+            continue
+        num_known = sum(level not in ABSENT_LEVELS for level in found.levels)
+        rest = num_known - MAX_LEVELS
+        if rest > 0 and ATTRIBUTES[name].is_list:
             notes.append(f"{name}: the rarest {rest:,} levels are counted but not tested")
-        elif len(found.levels) > MAX_LEVELS + 1:
-            rest = len(found.levels) - MAX_LEVELS
-            notes.append(f"{name}: the rarest {rest:,} of {len(found.levels):,} levels are counted but pooled in tests")
+        elif rest > 0:
+            notes.append(f"{name}: the rarest {rest:,} of {num_known:,} levels are counted but pooled in tests")
     return notes

@@ -3,6 +3,7 @@
 import pytest
 
 from ingest.census import CensusConfig
+from ingest.census.pairs import label_variables
 from ingest.census.take import measure
 
 
@@ -61,3 +62,18 @@ def test_labels_beyond_those_tested_are_noted(connected):
     rows = [{"patient_id": f"p{n}", "labels": [f"l{n % 203}"] if n % 2 else []} for n in range(406)]
     _, notes = measured(connected(rows), ("modality",), intersections=0)
     assert "label: the rarest 3 levels are counted but not tested" in notes
+
+
+def test_as_many_labels_are_tested_as_the_note_says(coded_corpus):
+    for absent in ([], [{"patient_id": "none"}]):
+        rows = [{"patient_id": f"p{n}", "labels": [f"l{n % 203}"]} for n in range(406)] + absent
+        assert len(list(label_variables(coded_corpus(rows, []), "label"))) == 200
+
+
+def test_the_first_pooled_level_is_noted(connected):
+    rows = [{"patient_id": f"p{n}", "race": f"r{n % 201}"} for n in range(402)]
+    _, notes = measured(connected(rows), ("race",), intersections=0)
+    assert "race: the rarest 1 of 201 levels are counted but pooled in tests" in notes
+    _, notes = measured(connected([row | {"race": None if row["race"] == "r0" else row["race"]} for row in rows]),
+                        ("race",), intersections=0)  # fmt: skip
+    assert not any("pooled" in note for note in notes)
