@@ -67,7 +67,9 @@ def _extreme(cells: Cells, ratios: Vector, weight: float) -> float | None:
     return None if _num_rows(cells, np.isclose(ratios, weight, rtol=1e-9)) is None else weight
 
 
-def certify(cells: Cells, met: Met, compared: dict[str, Compared], method: str, limits: Limits) -> Row:
+def certify(
+    cells: Cells, met: Met, compared: dict[str, Compared], method: str, limits: Limits, *, draws_per_epoch: int
+) -> Row:
     """The certificate of the weights in use, as solution.json holds it (without seconds and levels removed).
 
     A baseline solves nothing: it has neither a duality gap nor multipliers. Hidden margins keep their names alone:
@@ -97,7 +99,9 @@ def certify(cells: Cells, met: Met, compared: dict[str, Compared], method: str, 
         "strength_factor": met.strength_factor,
         "clipped": _veiled(_clipped(cells, met), cells),
         "missed": _veiled(missed, cells),
-        "largest_draw_error": _draw_error(cells, ratios, [margin.name for margin in met.margins]),
+        "largest_draw_error": _draw_error(
+            cells, ratios, [margin.name for margin in met.margins], num_draws=draws_per_epoch
+        ),
         "comparison": [one.line for one in compared.values()],
         "softness": solution.softness,
         "num_cells": len(cells.shares),
@@ -149,13 +153,13 @@ def _missed(lines: list[Row]) -> list[Row]:
     return [{key: line[key] for key in ("attribute", "level", "target", "after", "residual")} for line in farthest]
 
 
-def _draw_error(cells: Cells, ratios: Vector, attributes: list[str]) -> float:
+def _draw_error(cells: Cells, ratios: Vector, attributes: list[str], *, num_draws: int) -> float:
     """How far the margins of one epoch of whole draws lie from the weighted ones, at most.
 
     Rows are drawn in the order of cells, so an epoch's draws of a cell follow from the cells alone.
     """
     weights = cells.shares * ratios
-    drawn = draw_counts(weights, epoch=0, num_epochs=None, num_draws=cells.num_rows, seed=0) / cells.num_rows
+    drawn = draw_counts(weights, epoch=0, num_epochs=None, num_draws=num_draws, seed=0) / num_draws
     errors = [
         np.abs(cells.margin(name, drawn / cells.shares) - cells.margin(name, ratios / weights.sum())).max()
         for name in attributes

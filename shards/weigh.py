@@ -98,11 +98,12 @@ def weigh(
     ratios = compared[config.method].ratios
     if config.method != "calibration":
         _check_baseline(cells, config, ratios)
-    certificate = certify(cells, met, compared, config.method, config.limits) | {
+    draws = draws_per_epoch or cells.num_rows
+    certificate = certify(cells, met, compared, config.method, config.limits, draws_per_epoch=draws) | {
         "levels_without_rows": absent,
         "max_repeats": dict(max_repeats),
         "num_epochs": num_epochs,
-        "draws_per_epoch": draws_per_epoch or cells.num_rows,
+        "draws_per_epoch": draws,
     }
     spread(connection, cells, ratios)
     certificate["notes"] = [*_without_rows(absent), *heavy_notes(connection, identifiable=identifiable)]

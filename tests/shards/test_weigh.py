@@ -118,6 +118,16 @@ def test_clipped_targets_are_listed_with_what_was_wanted(skewed, weighed):
     assert clipped["female"]["target"] == pytest.approx(clipped["female"]["reachable_high"])
 
 
+def test_the_draw_error_is_of_the_draws_of_an_epoch(skewed):
+    plan = {"attributes": [], "max_repeats": {}, "num_epochs": 1}
+    errors = []
+    for draws in (10, 1000):
+        weigh(skewed, WeightsConfig(targets={"sex": EQUAL}), **plan, draws_per_epoch=draws)
+        errors.append(json.loads(skewed.solution.read_text())["largest_draw_error"])
+    # Whole draws miss a margin by less than one draw at either end of it.
+    assert 0.002 < errors[0] < 2 / 10 and errors[1] < 2 / 1000
+
+
 def test_whole_draws_and_margins_of_other_attributes_are_told(skewed, weighed):
     solution, weights = weighed(skewed, {"sex": EQUAL})
     assert 0 < solution["largest_draw_error"] < 0.02  # 100 draws: an error of at most two rows
