@@ -11,9 +11,12 @@ import numpy as np
 
 from ingest.census.coded import Coded, Ints
 from ingest.census.disclosure import Mask, close, is_small
-from ingest.census.guard import UNLISTED, Guard
+from ingest.census.guard import Guard
 from ingest.census.pairs import Pair, Variable, variable
 from ingest.errors import GateRefused
+
+_NOT_GIVEN = 3
+"""The place of a label's data sets that never give it: what the counts tell of them is of no other table."""
 
 
 def hidden_levels(coded: Coded, pair: Pair, guard: Guard, listed: Mask) -> Mask:
@@ -28,29 +31,32 @@ def hidden_levels(coded: Coded, pair: Pair, guard: Guard, listed: Mask) -> Mask:
     by_dataset = guard.persons(coded, (variable(coded, "dataset"), pair.b))
     if guard.touches(pair.b) or guard.hides_whole(coded) or is_small(by_dataset, guard.below).any():
         return ~nothing
-    persons = guard.persons(coded, (pair.a, pair.b))
-    if pair.a.name == "dataset" or not persons[:, :2].any():
+    everyone = guard.persons(coded, (pair.a, pair.b))
+    if pair.a.name == "dataset" or not everyone[:, :2].any():
         return nothing
-    places = np.append(guard.places(pair.a), [False] * UNLISTED)
-    # A level without any row, or without any such person, is known to have none.
-    rows = np.append(listed, [True] * UNLISTED) & (persons.any(1) | places)
+    # Differences to the rest tell what all listed levels have together, and so what is left beside them.
+    persons, beside = (part[:, :_NOT_GIVEN] for part in (everyone[: len(listed)], everyone[len(listed) :]))
+    if is_small(beside, guard.below).any():
+        return ~nothing
+    places = guard.places(pair.a)
+    rows = listed & (persons.any(1) | places)  # a level without any such person is known to have none
     columns = np.flatnonzero(persons.any(0))
-    hidden = np.zeros(persons.shape, bool)
+    hidden = nothing.copy()
     try:
-        hidden[np.ix_(rows, columns)] = _close_whole_rows(persons[rows][:, columns], places[rows], columns < 2, guard)
+        hidden[rows] = _close_whole_rows(persons[rows][:, columns], places[rows], columns < 2, guard)
     except GateRefused:
         return ~nothing
-    return np.asarray(hidden[: len(listed), :2].any(1))
+    return hidden
 
 
 def _close_whole_rows(persons: Ints, places: Mask, told: Mask, guard: Guard) -> Mask:
-    """Cells to hide, all ``told`` columns of a row at once. places: rows hidden in the counts."""
+    """[r] rows to hide, with all their ``told`` columns at once. places: rows hidden in the counts."""
     hidden = is_small(persons, guard.below) | (places[:, None] & told)
     while True:
-        hidden |= hidden[:, told].any(1)[:, None] & told
+        hidden |= hidden.any(1)[:, None] & told
         closed = close(persons, hidden, rows_open=~places, columns_open=np.ones(len(told), bool), below=guard.below)
         if (closed == hidden).all():
-            return closed
+            return np.asarray(closed.any(1))
         hidden = closed
 
 
