@@ -67,12 +67,17 @@ class Guard:
         return bool(hidden & {*ABSENT_LEVELS} if one.levels == KNOWN_OR_MISSING else hidden)
 
     def persons(self, coded: Coded, variables: Sequence[Variable]) -> Ints:
-        """[levels + UNLISTED, ...] persons of identifiable data sets in every cell, also those no table lists."""
+        """[D, levels + UNLISTED, ...] persons of each identifiable data set in every cell, also those no table lists.
+
+        Data sets apart: who knows all of the others could take them away.
+        """
         shape = tuple(len(one.levels) + UNLISTED for one in variables)
-        codes = np.zeros(len(self.rows), np.int64)
+        present, codes = np.unique(coded.dataset_N[self.rows], return_inverse=True)
+        codes = codes.astype(np.int64)
         for one, size in zip(variables, shape, strict=True):
             codes = codes * size + self._placed(coded, one)
-        return distinct(codes, coded.person_N[self.rows], int(np.prod(shape))).reshape(shape)
+        size = len(present) * int(np.prod(shape))
+        return distinct(codes, coded.person_N[self.rows], size).reshape(len(present), *shape)
 
     def _placed(self, coded: Coded, one: Variable) -> Ints:
         """[G] the level of each guarded row, or a place past the levels."""

@@ -31,30 +31,35 @@ def hidden_levels(coded: Coded, pair: Pair, guard: Guard, listed: Mask) -> Mask:
     by_dataset = guard.persons(coded, (variable(coded, "dataset"), pair.b))
     if guard.touches(pair.b) or guard.hides_whole(coded) or is_small(by_dataset, guard.below).any():
         return ~nothing
-    everyone = guard.persons(coded, (pair.a, pair.b))
-    if pair.a.name == "dataset" or not everyone[:, :2].any():
+    if pair.a.name == "dataset":
         return nothing
+    hidden, places = nothing.copy(), guard.places(pair.a)
+    tables = [one for one in guard.persons(coded, (pair.a, pair.b))[:, :, :_NOT_GIVEN] if one[:, :2].any()]
     # Differences to the rest tell what all listed levels have together, and so what is left beside them.
-    persons, beside = (part[:, :_NOT_GIVEN] for part in (everyone[: len(listed)], everyone[len(listed) :]))
-    if is_small(beside, guard.below).any():
+    if any(is_small(one[len(listed) :], guard.below).any() for one in tables):
         return ~nothing
-    places = guard.places(pair.a)
-    rows = listed & (persons.any(1) | places)  # a level without any such person is known to have none
-    columns = np.flatnonzero(persons.any(0))
-    hidden = nothing.copy()
-    try:
-        hidden[rows] = _close_whole_rows(persons[rows][:, columns], places[rows], columns < 2, guard)
-    except GateRefused:
-        return ~nothing
-    return hidden
+    while True:
+        before = hidden.copy()
+        for one in tables:
+            persons = one[: len(listed)]
+            rows = listed & (persons.any(1) | places)  # a level without any such person is known to have none
+            told = persons.any(0)
+            try:
+                hidden[rows] |= _close_whole_rows(
+                    persons[rows][:, told], hidden[rows], places[rows], np.flatnonzero(told) < 2, guard.below
+                )
+            except GateRefused:
+                return ~nothing
+        if (hidden == before).all():
+            return hidden
 
 
-def _close_whole_rows(persons: Ints, places: Mask, told: Mask, guard: Guard) -> Mask:
-    """[r] rows to hide, with all their ``told`` columns at once. places: rows hidden in the counts."""
-    hidden = is_small(persons, guard.below) | (places[:, None] & told)
+def _close_whole_rows(persons: Ints, first: Mask, places: Mask, told: Mask, below: int) -> Mask:
+    """[r] rows to hide, with all their ``told`` columns at once. first: hidden already; places: in the counts too."""
+    hidden = is_small(persons, below) | ((first | places)[:, None] & told)
     while True:
         hidden |= hidden.any(1)[:, None] & told
-        closed = close(persons, hidden, rows_open=~places, columns_open=np.ones(len(told), bool), below=guard.below)
+        closed = close(persons, hidden, rows_open=~places, columns_open=np.ones(len(told), bool), below=below)
         if (closed == hidden).all():
             return np.asarray(closed.any(1))
         hidden = closed
@@ -73,33 +78,40 @@ def hidden_cells(
         return hidden
     for axis, one in enumerate(variables):
         hidden |= _spread(guard.places(one), (axis,), len(shape))
-    inside = tuple(slice(0, size) for size in shape)
+    inside = (slice(None), *(slice(0, size) for size in shape))
     persons = guard.persons(coded, variables)
     small = is_small(persons, guard.below)
-    listed = small[inside].copy()
+    listed = small[inside].any(0)
     small[inside] = False
     if small.any() or guard.hides_whole(coded) or (len(shape) > 2 and listed.any()):
         return np.ones(shape, bool)
     if len(shape) == 2:
-        return _closed(persons[inside], hidden, listed, [guard.places(one) for one in variables], guard.below)
+        return _closed(persons[inside], hidden | listed, [guard.places(one) for one in variables], guard.below)
     for first, second in itertools.combinations(range(len(shape)), 2):
         pair = pairs.get((variables[first].name, variables[second].name))
         hidden |= True if pair is None else _spread(pair, (first, second), len(shape))
     return hidden
 
 
-def _closed(persons: Ints, hidden: Mask, small: Mask, places: Sequence[Mask], below: int) -> Mask:
-    """[r, c] of two attributes; levels without such persons are known to have none, and can protect no other."""
-    rows, columns = (persons.any(axis) | one for axis, one in zip((1, 0), places, strict=True))
-    kept = np.ix_(rows, columns)
-    try:
-        hidden[kept] = close(
-            persons[kept], (hidden | small)[kept], rows_open=~places[0][rows], columns_open=~places[1][columns],
-            below=below,
-        )  # fmt: skip
-    except GateRefused:
-        return np.ones(hidden.shape, bool)
-    return hidden
+def _closed(tables: Ints, hidden: Mask, places: Sequence[Mask], below: int) -> Mask:
+    """[r, c] of two attributes, every data set [D, r, c] protected by itself.
+
+    Levels without such persons are known to have none, and can protect no other.
+    """
+    while True:
+        before = hidden.copy()
+        for persons in tables:
+            rows, columns = (persons.any(axis) | one for axis, one in zip((1, 0), places, strict=True))
+            kept = np.ix_(rows, columns)
+            try:
+                hidden[kept] = close(
+                    persons[kept], hidden[kept], rows_open=~places[0][rows], columns_open=~places[1][columns],
+                    below=below,
+                )  # fmt: skip
+            except GateRefused:
+                return np.ones(hidden.shape, bool)
+        if (hidden == before).all():
+            return hidden
 
 
 def _spread(mask: Mask, axes: tuple[int, ...], num_axes: int) -> Mask:

@@ -167,3 +167,14 @@ def test_no_distance_between_settings_is_told_of_few_persons(measured):
     pairs = {(row["dataset_a"], row["dataset_b"]): row for row in tables["protocol_pairs"]}
     assert pairs["a", "b"]["suppressed"] and pairs["a", "b"]["ks"] is None and pairs["b", "c"]["ks"] > 0
     assert all(row["eta2"] is None for row in tables["protocol"])  # ranks among all, those of a among them
+
+
+def test_one_identifiable_data_set_does_not_cover_another(measured):
+    """55 women by CT, 50 of them in c, where there is nothing but CT: 5 are of a."""
+    rows = [row for sex, scans, films in (("female", 5, 95), ("male", 60, 40))
+            for modality, number in (("computed_tomography", scans), ("x_ray", films))
+            for row in persons(number, sex=sex, modality=modality)]  # fmt: skip
+    rows += [row for sex in ("female", "male") for row in persons(50, "c", sex=sex, modality="computed_tomography")]
+    tables = measured(rows, ["sex", "modality"], identifiable={"a", "c"}, intersections=2)
+    assert shown(tables["counts"], "level", dataset="c", attribute="sex") == {"female": 50, "male": 50}
+    assert tables["intersections"] and all(row["suppressed"] for row in tables["intersections"])

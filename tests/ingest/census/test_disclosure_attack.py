@@ -1,6 +1,6 @@
-"""An adversary with every table of a census, the public data set row by row, and an integer program.
+"""An adversary with every table of a census, all other data sets row by row, and an integer program.
 
-Each person of the identifiable data set is one of few kinds; a figure that is shown is a linear equation over how many
+Each person of one identifiable data set is one of few kinds; a figure that is shown is a linear equation over how many
 there are of each. For every cell of few persons the program looks for another number that fits all of them.
 """
 
@@ -188,7 +188,7 @@ def people(dataset, kinds):
     return rows
 
 
-def published(rows, attributes, identifiable=frozenset({"a"})):
+def published(rows, attributes, identifiable=frozenset({"a", "c"})):
     config = CensusConfig(attributes=attributes, num_resamples=100, intersections=3)
     now = [{name: value for name, value in row.items() if name != "before"} for row in rows]
     tables, _ = measure(
@@ -226,14 +226,14 @@ def drawn(seed):
             kinds.append(place)
         return kinds
 
-    return persons(int(generator.integers(30, 130))), persons(60)
+    return persons(int(generator.integers(30, 130))), persons(60), persons(60 * (seed % 3 == 0))
 
 
 def derived(seed, **options):
     """Names of the cells of few persons of a that every solution agrees on."""
-    a, b = drawn(seed)
+    a, b, c = drawn(seed)
     attributes = ("sex", "modality", "label") if seed % 2 else ("sex", "modality", "manufacturer", "label")
-    tables = published(people("a", a) + people("b", b), attributes, **options)
+    tables = published(people("a", a) + people("b", b) + people("c", c), attributes, **options)
     number = np.bincount(a, minlength=len(KINDS))
     adversary = Adversary(number)
     gives = {label for n in a for label in KINDS[n]["labels"]}
