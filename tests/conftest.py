@@ -13,7 +13,11 @@ os.environ["DO_NOT_TRACK"] = "1"
 os.environ["GX_ANALYTICS_ENABLED"] = "false"
 os.environ["PREFECT_SERVER_ANALYTICS_ENABLED"] = "false"
 
+import hypothesis
 import pytest
+
+hypothesis.settings.register_profile("any machine", deadline=None)  # no test asserts wall time
+hypothesis.settings.load_profile("any machine")
 
 CONFIG = """\
 workspace = "work"

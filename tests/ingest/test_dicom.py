@@ -135,7 +135,7 @@ def test_what_inflates_without_end_is_a_bomb(monkeypatch):
         open_dicom(head[:end] + deflated)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.data())
 def test_damaged_files_are_corrupt_never_a_crash(data):
     content = bytearray(dicom_bytes(RAMP, WindowCenter=5, WindowWidth=9, PatientName="A^B", PatientAge="044Y"))

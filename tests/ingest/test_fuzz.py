@@ -151,7 +151,7 @@ def fuzz(name, base, num_trees):
     tried = 0
 
     @settings(
-        max_examples=num_trees, deadline=None, database=None, derandomize=num_trees < 100,
+        max_examples=num_trees, database=None, derandomize=num_trees < 100,
         suppress_health_check=list(HealthCheck), phases=[Phase.generate],
     )  # fmt: skip
     @given(damages())

@@ -28,7 +28,7 @@ def test_the_click_is_the_innermost_pixel_of_the_largest_error():
     assert corrective_click(truth, truth, np.random.default_rng(0)) is None
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(seed=st.integers(0, 10**6), share=st.floats(0.05, 0.95))
 def test_an_exact_reader_clicks_into_the_error_and_a_noisy_one_into_the_picture(seed, share):
     generator = np.random.default_rng(seed)

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from shards.plan import draw_counts
@@ -8,7 +8,6 @@ from shards.plan import draw_counts
 weights = st.lists(st.floats(0, 20, allow_nan=False), min_size=1, max_size=60).filter(lambda w: sum(w) > 1e-3)
 
 
-@settings(deadline=None)
 @given(weights, st.integers(1, 300), st.integers(1, 12), st.integers(0, 2**31))
 def test_every_epoch_and_the_whole_run_keep_their_promises(w, num_draws, num_epochs, seed):
     expected = num_draws * np.asarray(w) / np.sum(w)
@@ -23,7 +22,6 @@ def test_every_epoch_and_the_whole_run_keep_their_promises(w, num_draws, num_epo
     assert (lifetime >= np.floor(total - 1e-6)).all() and (lifetime <= np.ceil(total + 1e-6)).all()
 
 
-@settings(deadline=None)
 @given(weights, st.integers(1, 300), st.integers(0, 50), st.integers(0, 2**31))
 def test_with_an_unknown_number_of_epochs_each_epoch_keeps_its_promise(w, num_draws, epoch, seed):
     counts = draw_counts(w, epoch=epoch, num_epochs=None, num_draws=num_draws, seed=seed)

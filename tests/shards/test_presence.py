@@ -141,7 +141,7 @@ def label_problems(draw):
     return with_presences(cells, "label"), draw(st.sampled_from([0.1, 0.4])), rng
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(label_problems(), st.sampled_from([(0.05, 20.0), (0.5, 1.5)]), st.sampled_from([1e-1, 1e-3]))
 def test_rates_are_solved_as_a_general_convex_solver_does(clarabel_value, problem, bounds, softness):
     cells, tau, rng = problem
@@ -163,7 +163,7 @@ def test_rates_are_solved_as_a_general_convex_solver_does(clarabel_value, proble
         assert met.solution.primal == pytest.approx(value, abs=1e-6)
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(st.integers(0, 2**32 - 1), st.sampled_from(["kl", "chi2"]), st.sampled_from([1e-1, 1e-3]))
 def test_several_ones_per_cell_are_solved_as_a_general_convex_solver_does(clarabel_value, seed, objective, softness):
     rng = np.random.default_rng(seed)

@@ -26,7 +26,7 @@ def test_a_frequent_level_cannot_fall_below_what_the_others_cannot_take_up():
     assert low == pytest.approx([0.8, 0.005]) and high == pytest.approx([0.995, 0.2])
 
 
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 @given(
     st.lists(st.floats(0.01, 1), min_size=2, max_size=5), st.integers(1, 31),
     st.sampled_from([(0.05, 20.0), (0.05, 2.0), (0.5, 1.5), (0.9, 1.1)]),

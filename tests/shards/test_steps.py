@@ -63,7 +63,7 @@ def test_going_on_after_any_step_changes_no_later_step(num_draws, batch_size, wo
     assert rest.tolist() == whole[stopped:].tolist()
 
 
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=250)
 @given(
     st.lists(st.floats(0.01, 20), min_size=2, max_size=60),
     st.integers(1, 120),

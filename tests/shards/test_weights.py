@@ -37,7 +37,7 @@ def test_multipliers_explain_the_weights():
     assert solution.multipliers[1] - solution.multipliers[0] == pytest.approx(odds, abs=1e-5)
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(problems())
 def test_without_bounds_it_equals_raking(problem):
     counts, design, targets = problem
@@ -58,7 +58,7 @@ def test_without_bounds_it_equals_raking(problem):
         assert counts * solution.ratios == pytest.approx(weights, abs=1e-5)
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(
     problems(max_cells=8),
     st.sampled_from([(0.05, 20.0), (0.5, 1.5)]),
@@ -73,7 +73,7 @@ def test_it_equals_a_general_convex_solver(clarabel_value, problem, bounds, obje
         assert solution.primal == pytest.approx(value, abs=1e-6)
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(problems(), st.integers(0, 2**32 - 1))
 def test_permuting_and_splitting_cells_changes_nothing(problem, seed):
     counts, design, targets = problem
@@ -87,7 +87,7 @@ def test_permuting_and_splitting_cells_changes_nothing(problem, seed):
     assert split.ratios[-1] == pytest.approx(split.ratios[0], abs=1e-9)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(problems(), st.sampled_from([(0.05, 20.0), (0.3, 3.0), (0.8, 1.2)]), st.sampled_from(["kl", "chi2"]))
 def test_the_gap_closes_the_bounds_hold_and_the_total_stays(problem, bounds, objective):
     counts, design, targets = problem
@@ -100,7 +100,7 @@ def test_the_gap_closes_the_bounds_hold_and_the_total_stays(problem, bounds, obj
         assert np.abs(solution.residuals).max() < 1e-5
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(problems())
 def test_wider_bounds_never_cost_more(problem):
     counts, design, targets = problem
@@ -130,7 +130,7 @@ def test_several_labels_per_cell_and_sparse_designs_work():
     assert design @ (np.array([0.5, 0.3, 0.2]) * solution.ratios) == pytest.approx([0.7, 0.6], abs=1e-5)
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(problems(), st.sampled_from([1, 9, 100_000]))
 def test_counted_and_sparse_products_agree(problem, largest_table):
     counts, levels, targets = problem

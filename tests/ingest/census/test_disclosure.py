@@ -58,7 +58,7 @@ def test_a_linear_program_sees_what_the_rule_does_not():
 tables = arrays(np.int64, st.tuples(st.integers(1, 4), st.integers(1, 4)), elements=st.integers(0, 40))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(tables)
 def test_what_is_hidden_cannot_be_computed_back(persons):
     """Totals are shown only where they are no small cells themselves; a table beyond help is refused, not shown."""
@@ -71,7 +71,7 @@ def test_what_is_hidden_cannot_be_computed_back(persons):
     assert _exposed(persons, hidden, rows, columns, BELOW) == []
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(tables)
 def test_one_attribute_can_always_be_protected(persons):
     hidden = closed(persons, columns_open=persons.sum(0) >= BELOW)
@@ -113,7 +113,7 @@ def test_of_labels_the_persons_without_one_are_its_complement():
     assert hidden_in_part(part, whole, adds_up=False, below=BELOW) == {("x", "a")}
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(arrays(np.int64, st.tuples(st.integers(1, 5), st.just(2)), elements=st.integers(0, 40)))
 def test_what_a_part_hides_cannot_be_computed_back_from_the_whole(sides):
     names = [f"level {n}" for n in range(len(sides))]

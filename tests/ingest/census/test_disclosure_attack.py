@@ -241,7 +241,7 @@ def derived(seed, **options):
     return adversary.certain({name: mask for name, mask in CELLS.items() if 1 <= number[mask].sum() < BELOW})
 
 
-@settings(max_examples=4, deadline=None, derandomize=True)
+@settings(max_examples=4, derandomize=True)
 @given(st.integers(0, 10**6))
 def test_no_small_cell_follows_from_all_tables_together(seed):
     assert derived(seed) == []

@@ -30,7 +30,7 @@ def test_two_of_four_women_among_two_sick_of_four_by_hand():
     assert drawn.mean() == pytest.approx(1 / 3, abs=0.03)
 
 
-@settings(max_examples=5, deadline=None)
+@settings(max_examples=5)
 @given(st.integers(0, 1000))
 def test_dealing_kinds_has_the_quantiles_of_shuffling_persons(seed):
     generator = np.random.default_rng(seed)
@@ -41,7 +41,7 @@ def test_dealing_kinds_has_the_quantiles_of_shuffling_persons(seed):
         assert np.quantile(dealt, level) == pytest.approx(np.quantile(shuffled, level), rel=0.15)
 
 
-@settings(max_examples=5, deadline=None)
+@settings(max_examples=5)
 @given(st.integers(0, 1000))
 def test_the_normal_law_has_the_quantiles_of_permuted_persons(seed):
     generator = np.random.default_rng(seed)
