@@ -201,9 +201,9 @@ def _lift_interval(
         lift = num_rows / expected
         factor = np.exp(Z_95 * np.sqrt(np.maximum(variance, 0)))
         low, high = lift / factor, lift * factor
-    empty = num_rows == 0
-    low[empty] = 0.0
-    high[empty] = wilson(0.0, num_effective)[1] * total / expected[empty]
+        empty = num_rows == 0
+        low[empty] = 0.0
+        high[empty] = wilson(0.0, num_effective)[1] * total / expected[empty]
     return lift, low, high
 
 
