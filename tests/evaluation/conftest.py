@@ -215,7 +215,7 @@ def _write_further_census(space: Workspace) -> None:
                 ("modality", None, 0.31, 2e-5, True), ("age_band", None, 0.22, 0.004, False),
                 ("label", "nevus", 0.12, 0.3, False),
             )
-        ],
+        ] + [{"attribute_a": "sex", "attribute_b": "label", "level_b": "rare", "family_size": 7, "suppressed": True}],
         "detectability": [
             {"attribute": "modality", "label": label, "num_rows": rows, "num_persons": rows and 90, "utility": v,
              "utility_low": v, "utility_high": v, "risk": risk, "low": risk and risk - 0.1, "high": risk and risk + 0.1,

@@ -50,6 +50,13 @@ def test_what_pictures_give_away_is_told_with_its_interval(full_workspace: Works
     assert "Modality can be told from a picture at a glance (AUC 0.90) and goes with nevus" in page
 
 
+def test_a_pair_that_is_suppressed_stands_last_and_says_so(full_workspace: Workspace, tmp_path: Path) -> None:
+    page = write_report(full_workspace, run="small", out=tmp_path / "report.html", title="Small corpus").read_text()
+    pairs = page[page.index("Pairs, strongest first") :]
+    line = pairs[pairs.index("sex and label rare") :].split("</tr>")[0]
+    assert line.count("suppressed") == 4 and pairs.index("sex and label rare") > pairs.index("sex and label nevus")
+
+
 def test_the_first_key_press_reaches_the_skip_link(browser: Any, workspace: Workspace, tmp_path: Path) -> None:
     page, _ = opened(browser, write_report(workspace, run=None, out=tmp_path / "r.html", title="T"), width_px=800)
     page.keyboard.press("Tab")

@@ -141,6 +141,13 @@ def test_a_pair_opens_its_cells(visit: Visit) -> None:
     assert "odds ratio 3.00" in words and "explained" in words and "suppressed" in words
 
 
+def test_a_pair_that_is_suppressed_stands_last_and_says_so(visit: Visit) -> None:
+    page = visit.open("/associations")
+    visit.drawn("pairs-figure")
+    last = page.locator("table", has=page.locator("caption", has_text="suppressed ones last")).locator("tbody tr").last
+    assert last.inner_text().startswith("Sex and label rare") and last.inner_text().count("suppressed") == 5
+
+
 def test_what_pictures_give_away_is_told(visit: Visit) -> None:
     page = visit.open("/associations")
     visit.drawn("shortcuts-figure")
