@@ -195,7 +195,7 @@ def _hidden_levels(
             first[:] = False  # it applies to no row or to all of them
         overlap = Overlap.of(coded, attribute, dataset) if ATTRIBUTES[attribute].is_list else None
         adds_up = overlap is None or overlap.exclusive
-        if overlap is not None and not adds_up:
+        if overlap is not None:
             known = coded.occurrences[attribute].levels
             lacking = dict(zip(known, is_small(overlap.without, below).any(axis=1), strict=True))
             first |= np.array([lacking[level] for level in levels], bool) & (persons > 0)
