@@ -15,6 +15,7 @@ from ingest.workspace import Workspace
 def opened(browser: Any, path: Path, *, width_px: int) -> tuple[Any, list[str]]:
     """The page in a browser window, and everything it complained about or asked the network for."""
     page = browser.new_page(viewport={"width": width_px, "height": 900})
+    page.set_default_timeout(120_000)
     complaints: list[str] = []
     page.on("console", lambda message: complaints.append(message.text))
     page.on("pageerror", lambda error: complaints.append(str(error)))

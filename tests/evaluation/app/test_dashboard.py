@@ -32,6 +32,7 @@ class Visit:
     def __init__(self, browser: Any, address: str, *, width_px: int) -> None:
         self.address, self.complaints = address, list[str]()
         self.page = browser.new_page(viewport={"width": width_px, "height": 900})
+        self.page.set_default_timeout(120_000)  # a busy machine is slow, not wrong
         self.page.on("console", lambda message: self.complaints.append(message.text))
         self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
         self.page.on("requestfailed", lambda request: self._failed(request))
